@@ -10,9 +10,10 @@ from apps.dataplane.kubernetes.render.sizes import MOST_CODE_BYTES, SIZES, Most,
 from apps.dataplane.spec import ExecutorName, WorkerQueue
 from apps.deployments.configuration.requested import requested_in
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, LOCAL_SIZE, Configuration
-from apps.layers.catalogue import Setting, settings_of
+from apps.layers.catalogue import settings_of
 from apps.layers.queries import layers_above
 from apps.layers.resolving import Effective, Said, resolve
+from apps.layers.setting import Setting
 from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import Runtime, runtimes
 

@@ -13,7 +13,8 @@ from apps.dataplane.spec import WorkerQueue
 from apps.dataplane.variables import NAME, refusal_of
 from apps.deployments.configuration.options import Bounds, DeploymentOptions, RuntimeOption
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
-from apps.layers.catalogue import Setting, production_of
+from apps.layers.catalogue import production_of
+from apps.layers.setting import Setting
 
 NAME_LENGTH = 60
 DESCRIPTION_LENGTH = 500
