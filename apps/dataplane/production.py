@@ -70,6 +70,8 @@ class ProductionSpec:
     deferred tasks need. `otel_metrics` and `otel_traces` are URLs that take OTLP over HTTP.
     `pgbouncer` puts one before the metadata database, in transaction mode.
     `ca_bundle` has certificates (PEM) of CAs that are trusted beside the public ones.
+    With `prometheus` an exporter beside Airflow has its metrics for those pods, of namespaces that
+    are no Deployment's, that have the labels `prometheus_pods`.
     With `pod_operator` tasks may start pods in the namespace of the Deployment;
     `pod_operator_allowed` is what its cluster says to that.
     """
@@ -108,5 +110,14 @@ class ProductionSpec:
     workspace_memory: int | None = None
     otel_metrics: str = ""
     otel_traces: str = ""
+    prometheus: bool = False
+    prometheus_pods: tuple[tuple[str, str], ...] = ()
     pod_operator: bool = False
     pod_operator_allowed: bool = False
+
+    @property
+    def has_exporter(self) -> bool:
+        """Whether a Prometheus has metrics: Airflow sends them to one place, and OpenTelemetry is
+        another.
+        """
+        return self.prometheus and not self.otel_metrics

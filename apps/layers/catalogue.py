@@ -1,20 +1,16 @@
-"""Every setting that has layers: what it is called, what it takes and where it may be set."""
+"""Every setting that has layers, in the order of the forms."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from apps.core.errors import Invalid
 from apps.dataplane.production import ProductionSpec
 from apps.layers.certificates import CertificatesKind
 from apps.layers.collectors import CollectorKind
 from apps.layers.identities import IdentitiesKind, IdentityKind
 from apps.layers.kinds import (
-    LONGEST,
     AddressKind,
     CpuKind,
     HostsKind,
-    Kind,
     LabelsKind,
     MemoryKind,
     MountsKind,
@@ -27,50 +23,7 @@ from apps.layers.kinds import (
     SwitchKind,
     TolerationsKind,
 )
-
-LayerName = Literal["portal", "organization", "cluster", "workspace", "deployment"]
-# The last one that says something holds.
-LAYERS: tuple[LayerName, ...] = ("portal", "organization", "cluster", "workspace", "deployment")
-# What a cluster has is for its owners to say.
-OF_CLUSTERS: tuple[LayerName, ...] = ("portal", "organization", "cluster")
-OF_TEAMS: tuple[LayerName, ...] = ("workspace", "deployment")
-# What a workspace may have is for it and those above it to say, whatever the cluster.
-OF_WORKSPACES: tuple[LayerName, ...] = ("portal", "organization", "workspace")
-Restarts = Literal["nothing", "components", "everything"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One setting. `layers` may set it; `default` is the text that holds where none does. Only
-    Deployments on Kubernetes have it unless `is_for_local`. `restarts` is what a change of it
-    replaces. One that `is_rule` says what others may be, and changes no Deployment by itself.
-    """
-
-    name: str
-    label: str
-    group: str
-    kind: Kind
-    help: str
-    default: str = ""
-    layers: tuple[LayerName, ...] = LAYERS
-    is_for_local: bool = False
-    restarts: Restarts = "everything"
-    is_rule: bool = False
-
-    def is_lockable(self, layer: LayerName) -> bool:
-        """Return whether a layer below `layer` may set it, too."""
-        return any(LAYERS.index(one) > LAYERS.index(layer) for one in self.layers)
-
-    def tidy(self, text: str) -> str:
-        """Return a text in its one form. Raises Invalid for what the kind refuses."""
-        if len(text) > self.longest or "\x00" in text:
-            raise Invalid(f"At most {self.longest} characters that can be stored.")
-        return self.kind.tidy(text)
-
-    @property
-    def longest(self) -> int:
-        """How many characters a text may have."""
-        return int(getattr(self.kind, "longest", LONGEST))
+from apps.layers.setting import OF_CLUSTERS, OF_TEAMS, OF_WORKSPACES, LayerName, Setting
 
 
 def _size(component: str, label: str, what: str) -> Setting:
@@ -305,6 +258,26 @@ _ALL = (
         kind=AddressKind(),
         is_for_local=True,
         help="Where Airflow sends its metrics, like statsd.monitoring.svc:9125.",
+    ),
+    Setting(
+        name="prometheus",
+        label="Prometheus",
+        group="Metrics and traces",
+        kind=SwitchKind(),
+        default="off",
+        help="An exporter beside Airflow, which a Prometheus of the cluster scrapes. It passes "
+        "metrics on to a StatsD server that is set. Not with OpenTelemetry metrics.",
+        restarts="everything",
+    ),
+    Setting(
+        name="prometheus_pods",
+        label="Pods of Prometheus",
+        group="Metrics and traces",
+        kind=LabelsKind(),
+        layers=OF_CLUSTERS,
+        help="Labels of the pods that may scrape, outside the namespaces of Deployments. Empty: "
+        "app.kubernetes.io/name=prometheus.",
+        restarts="nothing",
     ),
     Setting(
         name="otel_metrics",

@@ -7,10 +7,10 @@ from django import forms
 from django.forms.boundfield import BoundField
 
 from apps.core.errors import Invalid
-from apps.layers.catalogue import Setting
 from apps.layers.certificates import BEGIN, certificates_in_words
 from apps.layers.kinds import MOST_LINES, LabelsKind, NumberKind, SizeKind, SwitchKind
 from apps.layers.resolving import Effective
+from apps.layers.setting import Setting
 
 # What people write to have none where a layer above has one.
 NONE = "none"

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from apps.layers.catalogue import LAYERS, SETTINGS, LayerName
+from apps.layers.catalogue import SETTINGS
 from apps.layers.identities import is_allowed
+from apps.layers.setting import LAYERS, LayerName
 
 Origin = LayerName | Literal["default"]
 ARTICLES = {"portal": "the portal"}

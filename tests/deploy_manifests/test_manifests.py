@@ -22,7 +22,13 @@ from astro_portal.settings import VERSION
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEPLOY = PROJECT / "deploy"
-NOT_APPLIED = {"kustomization.yaml", "secrets.example.yaml", "cluster-access.yaml"}
+NOT_APPLIED = {
+    "kustomization.yaml",
+    "secrets.example.yaml",
+    "cluster-access.yaml",
+    "prometheus-podmonitor.yaml",
+    "external-secrets.yaml",
+}
 KUBERNETES = "1.34"
 READ = re.compile(r"env_\w+\(\s*\"([A-Z_]+)\"|environ(?:\.get\(|\[)\"([A-Z_]+)\"")
 MANAGE = re.compile(r"manage\.py (\w+)")

@@ -1,5 +1,6 @@
 """Settings in layers: what a layer says, whom a change reaches, what a lock means."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -287,6 +288,19 @@ def test_tasks_start_pods_where_the_cluster_allows_it_and_lose_that_with_it(
     assert reached.changes == (("KubernetesPodOperator", "on", "off"),)
     assert say(remote) == 1
     assert not spec_of(deployment).settings.pod_operator
+
+
+def test_metrics_for_prometheus_are_refused_where_they_go_to_a_collector(
+    distant: Make, say: Callable[..., int], alice: User, remote: Cluster
+) -> None:
+    deployment = distant()
+    edit(alice, deployment, with_settings(prometheus="on"))
+    assert spec_of(deployment).settings.has_exporter
+
+    say(remote, otel_metrics="http://otel.test:4318/v1/metrics")
+    assert not spec_of(deployment).settings.has_exporter
+    with pytest.raises(Invalid, match="Airflow sends metrics to one place"):
+        edit(alice, deployment, with_settings(prometheus="on", statsd_address="s.test:9125"))
 
 
 def test_who_uses_an_identity_that_is_taken_off_the_list_is_shown_and_loses_it(
@@ -679,3 +693,33 @@ def test_only_an_owner_says_which_cas_all_deployments_trust(
         # What is no matter of trust stays his.
         update_layer(actor=carl, place=place, values={"scheduler_replicas": "2"}, locked=())
         update_layer(actor=alice, place=place, values=bundle, locked=())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_that_take_the_rest_of_a_quota_at_once_one_is_refused(
+    distant: Make, say: Callable[..., int], alice: User, organization: Organization
+) -> None:
+    deployments = [distant("first"), distant("second")]
+    say(organization, ("workspace_cpu",), workspace_cpu="20")
+    # Both ask for more than they have now, and only one of them can have it.
+    for deployment in deployments:
+        edit(alice, deployment, with_settings(quota_cpu="6"))
+    start, outcomes = threading.Barrier(2), []
+
+    def take(deployment: Deployment) -> None:
+        start.wait()
+        try:
+            edit(alice, deployment, with_settings(quota_cpu="12"))
+            outcomes.append("taken")
+        except InvalidConfiguration:
+            outcomes.append("refused")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=take, args=(one,)) for one in deployments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(outcomes) == ["refused", "taken"]

@@ -39,6 +39,7 @@ GOOD = (
     ("secret_variables", "B=user-a/k\nA=user-b/k", "A=user-b/k\nB=user-a/k", None),
     ("mounts", "claim/user-d=/mnt/d:rw", "claim/user-d=/mnt/d:rw", None),
     ("statsd_address", "statsd.test:09125", "statsd.test:9125", "statsd.test:9125"),
+    ("prometheus_pods", " app = vmagent ", "app=vmagent", (("app", "vmagent"),)),
     ("otel_metrics", "http://o.test:4318", "http://o.test:4318/v1/metrics", None),
     ("otel_traces", " https://o.test/otlp/v1/traces/ ", "https://o.test/otlp/v1/traces", None),
     ("no_proxy", " .a.test, 10.0.0.0/8,.a.test", ".a.test,10.0.0.0/8", None),

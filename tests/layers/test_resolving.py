@@ -3,8 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.layers.catalogue import LAYERS, SETTINGS
+from apps.layers.catalogue import SETTINGS
 from apps.layers.resolving import Said, resolve
+from apps.layers.setting import LAYERS
 
 NAME = "scheduler_size"
 PORTAL = Said(layer="portal", values={NAME: "medium"})

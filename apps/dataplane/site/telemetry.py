@@ -5,15 +5,16 @@ from urllib.parse import urlsplit
 from apps.dataplane.production import ProductionSpec
 
 
-def telemetry(settings: ProductionSpec, *, ref: str) -> dict[str, str]:
-    """Return the variables by which Airflow sends metrics and traces where the settings say.
+def telemetry(settings: ProductionSpec, *, ref: str, exporter: str = "") -> dict[str, str]:
+    """Return the variables by which Airflow sends metrics and traces where the settings say, or
+    metrics to an `exporter` (`host:port`), which passes them on.
 
     Airflow sends metrics to one place. Where both are set it is that of OpenTelemetry.
     """
     if settings.otel_metrics:
         sent = _to_collector("METRICS", settings.otel_metrics)
     else:
-        sent = _to_statsd(settings)
+        sent = _to_statsd(exporter or settings.statsd_address)
     if settings.otel_traces:
         sent |= _to_collector("TRACES", settings.otel_traces)
         # Airflow's own default is gRPC.
@@ -21,10 +22,10 @@ def telemetry(settings: ProductionSpec, *, ref: str) -> dict[str, str]:
     return sent | {"OTEL_SERVICE_NAME": ref} if "OTEL" in "".join(sent) else sent
 
 
-def _to_statsd(settings: ProductionSpec) -> dict[str, str]:
-    if not settings.statsd_address:
+def _to_statsd(address: str) -> dict[str, str]:
+    if not address:
         return {}
-    host, _, port = settings.statsd_address.rpartition(":")
+    host, _, port = address.rpartition(":")
     return {
         "AIRFLOW__METRICS__STATSD_ON": "True",
         "AIRFLOW__METRICS__STATSD_HOST": host,

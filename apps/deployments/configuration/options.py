@@ -16,9 +16,10 @@ from apps.dataplane.kubernetes.render.sizes import (
 from apps.dataplane.spec import ExecutorName, WorkerQueue
 from apps.deployments.configuration.requested import requested_in
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, LOCAL_SIZE, Configuration
-from apps.layers.catalogue import Setting, settings_of
+from apps.layers.catalogue import settings_of
 from apps.layers.queries import layers_above
 from apps.layers.resolving import Effective, Said, resolve
+from apps.layers.setting import Setting
 from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import Runtime, runtimes
 
@@ -167,12 +168,13 @@ def deployment_options(
         value_bytes=32 * 1024,
         settings=settings_of(layer="deployment", is_kubernetes=cluster.is_kubernetes),
         said=said,
-        requested=requested_in(workspace) if workspace and _limits_workspaces(said) else {},
+        requested=requested_in(workspace) if workspace and limits_workspaces(said) else {},
         **of_kind,
     )
 
 
-def _limits_workspaces(said: Iterable[Said]) -> bool:
+def limits_workspaces(said: Iterable[Said]) -> bool:
+    """Return whether layers say what all Deployments of a workspace may request together."""
     effective = resolve(said)
     return any(effective[name].value for name in ("workspace_cpu", "workspace_memory"))
 

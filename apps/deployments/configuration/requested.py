@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.db import connection
+
 from apps.clusters.models import Cluster
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.render.sizes import Most, most_requests
@@ -9,6 +11,18 @@ from apps.layers.catalogue import production_of
 from apps.layers.queries import layers_above
 from apps.layers.resolving import Said, resolve
 from apps.organizations.models import Workspace
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext('portal.quota'), hashtext(%s))"
+
+
+def hold_quota(workspace: Workspace) -> None:
+    """Let nobody else take what is left of the quota of a workspace until the transaction ends.
+
+    Not by the row of the workspace: others lock it before they change its Deployments, and who
+    comes here has a Deployment already.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [str(workspace.pk)])
 
 
 def requested_in(workspace: Workspace) -> dict[str, Most]:

@@ -13,7 +13,8 @@ from apps.dataplane.spec import WorkerQueue
 from apps.dataplane.variables import NAME, refusal_of
 from apps.deployments.configuration.options import Bounds, DeploymentOptions, RuntimeOption
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
-from apps.layers.catalogue import Setting, production_of
+from apps.layers.catalogue import production_of
+from apps.layers.setting import Setting
 
 NAME_LENGTH = 60
 DESCRIPTION_LENGTH = 500
@@ -289,6 +290,12 @@ def _check_together(
             "settings.workload_identity",
             f"The cluster does not allow the identity {identity.refused}. "
             f"It allows {', '.join(lines) or 'none'}.",
+        )
+    if found.prometheus and found.otel_metrics and "prometheus" in configuration.own_settings:
+        yield Problem(
+            "settings.prometheus",
+            "Airflow sends metrics to one place, and here that is OpenTelemetry "
+            f"({found.otel_metrics}). Switch Prometheus off, or leave OpenTelemetry metrics empty.",
         )
     pods = effective["pod_operator"]
     if pods.refused and pods.origin == "deployment":

@@ -20,7 +20,8 @@ from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for, deployments_on
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.configuration.changes import changes, summary_of
-from apps.deployments.configuration.options import deployment_options
+from apps.deployments.configuration.options import deployment_options, limits_workspaces
+from apps.deployments.configuration.requested import hold_quota
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.validation import validate, validate_name
 from apps.deployments.database_version import present_of
@@ -74,7 +75,6 @@ def create_deployment(
     problems = validate_name(name)
     if problems:
         raise InvalidConfiguration(problems)
-    _check(configuration, cluster, workspace)
     try:
         with transaction.atomic():
             return _create(actor, workspace, cluster, name, configuration, reason, origin)
@@ -121,7 +121,7 @@ def update_config(
     if current.number != base_revision_number:
         raise StaleBase(current=current)
     before = current.configuration
-    _check(configuration, deployment.cluster, deployment.workspace, deployment)
+    _check(configuration, deployment.cluster, deployment.workspace, deployment, is_applied=True)
     ensure_may_configure(actor=actor, deployment=deployment, before=before, after=configuration)
     differences = changes(before, configuration)
     if not differences:
@@ -199,6 +199,7 @@ def restore_revision(
             deployment.workspace,
             deployment,
             has_settings=True,
+            is_applied=True,
         )
     except InvalidConfiguration as error:
         raise Refused(f"Revision {revision.number} cannot be restored. {error.message}") from error
@@ -286,6 +287,7 @@ def _create(
 ) -> Operation:
     origin = origin or Origin()
     cluster = _usable_cluster(workspace, cluster)
+    _check(configuration, cluster, workspace, is_applied=True)
     deployment = Deployment.objects.create(
         workspace=workspace,
         cluster=cluster,
@@ -364,11 +366,17 @@ def _check(
     deployment: Deployment | None = None,
     *,
     has_settings: bool = False,
+    is_applied: bool = False,
 ) -> None:
     """Refuse a configuration that breaks a rule. With `has_settings` the Deployment had these
-    settings before, so that it may have them again although they were locked since.
+    settings before, so that it may have them again although they were locked since. Where one
+    `is_applied` in this transaction, two at once cannot both take the rest of a quota.
     """
-    options = deployment_options(cluster=cluster, workspace=workspace, today=timezone.now().date())
+    today = timezone.now().date()
+    options = deployment_options(cluster=cluster, workspace=workspace, today=today)
+    if is_applied and limits_workspaces(options.said):
+        hold_quota(workspace)
+        options = deployment_options(cluster=cluster, workspace=workspace, today=today)
     present = present_of(deployment, options) if deployment else None
     if present and has_settings:
         present = replace(present, settings=configuration.own_settings)

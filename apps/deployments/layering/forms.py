@@ -2,10 +2,11 @@ from typing import Any
 
 from django import forms
 
-from apps.layers.catalogue import LayerName, settings_of
+from apps.layers.catalogue import settings_of
 from apps.layers.form_fields import NONE, SettingField, grouped, in_words
 from apps.layers.models import Layer
 from apps.layers.resolving import Effective
+from apps.layers.setting import LayerName
 
 LOCK = "lock_"
 

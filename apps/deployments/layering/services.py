@@ -19,10 +19,11 @@ from apps.clusters.queries import deployments_in_words
 from apps.core.errors import Invalid
 from apps.deployments.editing.code_rights import DEPLOY
 from apps.deployments.models import Deployment, Phase
-from apps.layers.catalogue import SETTINGS, LayerName, settings_of, settings_on
+from apps.layers.catalogue import SETTINGS, settings_of, settings_on
 from apps.layers.models import Layer
 from apps.layers.queries import keys_of, layers_above, layers_over
 from apps.layers.resolving import Effective, Said, resolve
+from apps.layers.setting import LayerName
 from apps.organizations.models import Organization, Workspace
 
 Place = Organization | Cluster | Workspace | None

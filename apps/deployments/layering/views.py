@@ -21,11 +21,12 @@ from apps.core.web.gates import operator_only
 from apps.deployments.layering.forms import LayerForm, stored
 from apps.deployments.layering.services import Place, Reached, layer_name, reached_by, update_layer
 from apps.deployments.models import Deployment
-from apps.layers.catalogue import LAYERS, settings_on
+from apps.layers.catalogue import settings_on
 from apps.layers.certificates import expiring
 from apps.layers.form_fields import in_words
 from apps.layers.queries import layer_of, layers_above, layers_over
 from apps.layers.resolving import Said, resolve
+from apps.layers.setting import LAYERS
 from apps.organizations.models import Organization, Workspace
 
 MOST_SHOWN = 20

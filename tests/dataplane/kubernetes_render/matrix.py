@@ -167,6 +167,10 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
         make_config(),
     ),
     "timekeeping": (make_spec(hibernation=NIGHTS), make_config(may_scale=True)),
+    "prometheus": (
+        make_spec(settings=ProductionSpec(prometheus=True, statsd_address="statsd.test:9125")),
+        make_config(),
+    ),
     "longest-names": (
         make_spec(ref=LONGEST_REF, queues=(specs.DEFAULT_QUEUE, LONGEST)),
         make_config(database=SERVER, logs_storage_class="shared", logs_access="ReadWriteOnce"),

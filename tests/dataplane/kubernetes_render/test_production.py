@@ -163,6 +163,37 @@ def test_only_what_runs_tasks_gets_a_token_to_start_pods_and_the_quota_has_room_
         assert pods[1] == pods[0] + 2 * 64
 
 
+def test_a_prometheus_reaches_the_exporter_by_labels_that_the_cluster_names() -> None:
+    for named, labels in (
+        ((), {"app.kubernetes.io/name": "prometheus"}),
+        ((("app", "vmagent"),), {"app": "vmagent"}),
+    ):
+        found = rendered(prometheus=True, prometheus_pods=named)
+
+        policy = found["NetworkPolicy", "to-statsd"]["spec"]
+        senders, scrapers = policy["ingress"]
+        assert [port["port"] for port in senders["ports"]] == [9125]
+        assert [list(peer) for peer in senders["from"]] == [["podSelector"]]
+        assert scrapers["ports"] == [{"port": 9102, "protocol": "TCP"}]
+        [peer] = scrapers["from"]
+        assert peer["podSelector"] == {"matchLabels": labels}
+        [only] = peer["namespaceSelector"]["matchExpressions"]
+        assert (only["key"], only["operator"]) == ("astro-portal.dev/portal", "DoesNotExist")
+    pod = found["Deployment", "statsd"]["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert "envFrom" not in pod["containers"][0]
+    [outside] = found["NetworkPolicy", "outside"]["spec"]["podSelector"]["matchExpressions"]
+    assert "statsd" not in outside["values"]
+
+
+def test_metrics_go_to_a_collector_and_then_there_is_no_exporter() -> None:
+    found = rendered(prometheus=True, otel_metrics="http://otel.test:4318/v1/metrics")
+
+    assert ("Deployment", "statsd") not in found
+    assert ("NetworkPolicy", "to-statsd") not in found
+    assert "AIRFLOW__METRICS__STATSD_ON" not in found["ConfigMap", "environment"]["data"]
+
+
 def _with_token(found: dict[tuple[str, str], Manifest]) -> list[tuple[str, str]]:
     return [
         (

@@ -124,11 +124,12 @@ def test_only_what_starts_task_pods_or_scales_gets_a_token() -> None:
             for pod in pods_in(manifest)
             if pod["spec"].get("automountServiceAccountToken") is not False
         }
-        is_kubernetes = CASES[case][0].executor == "kubernetes"
-        expected = {"scheduler", "api-server"} if is_kubernetes else set()
+        spec = CASES[case][0]
+        expected = {"scheduler", "api-server"} if spec.executor == "kubernetes" else set()
         if CASES[case][1].may_scale:
             expected |= {"hibernation"}
-        assert with_token == expected
+        operates = spec.settings.pod_operator
+        assert with_token == (expected | {"worker", "triggerer"} if operates else expected)
 
 
 def test_passwords_differ_between_deployments_and_purposes() -> None:

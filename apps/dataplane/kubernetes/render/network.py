@@ -1,6 +1,6 @@
 """Network policies: no traffic except what is listed here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.dataplane.kubernetes import names
@@ -9,7 +9,15 @@ from apps.dataplane.kubernetes.render.identity import cloud_of
 from apps.dataplane.kubernetes.render.peers import NAMES, anywhere
 from apps.dataplane.kubernetes.render.pods import database
 from apps.dataplane.kubernetes.render.pods.access import HIBERNATION
-from apps.dataplane.kubernetes.render.target import API_PORT, POOLER_PORT, POOLER_SERVICE, Target
+from apps.dataplane.kubernetes.render.target import (
+    API_PORT,
+    EXPORTER_SERVICE,
+    METRICS_PORT,
+    POOLER_PORT,
+    POOLER_SERVICE,
+    STATSD_PORT,
+    Target,
+)
 
 COMPONENT = "network"
 CORE = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -18,6 +26,8 @@ HAS_IDENTITY = (*RUNS_TASKS, "triggerer")
 DATABASE_JOBS = ("migration", "history-cleanup")
 AIRFLOW = (*CORE, *RUNS_TASKS, *DATABASE_JOBS)
 KEDA = {"app": "keda-operator"}
+# Of kube-prometheus, its operator and the charts of prometheus-community.
+PROMETHEUS = {"app.kubernetes.io/name": "prometheus"}
 
 
 def policies(target: Target) -> tuple[Manifest, ...]:
@@ -33,6 +43,8 @@ def policies(target: Target) -> tuple[Manifest, ...]:
         found.append(_ingress(target, "postgres", database.PORT, _to_database(target)))
     if target.spec.settings.pgbouncer:
         found.append(_ingress(target, POOLER_SERVICE, POOLER_PORT, _pods(*CORE)))
+    if target.spec.settings.has_exporter:
+        found.append(_to_exporter(target))
     if not target.has_shared_logs:
         found += [
             _ingress(target, component, port, _pods("api-server"))
@@ -55,7 +67,10 @@ def _outside(target: Target) -> Manifest:
     What must not be reached (other Deployments, this one's database) is closed by ingress policies
     of its own.
     """
-    inside = (*AIRFLOW, POOLER_SERVICE) if target.spec.settings.pgbouncer else AIRFLOW
+    settings = target.spec.settings
+    pooler = (POOLER_SERVICE,) if settings.pgbouncer else ()
+    relays = (EXPORTER_SERVICE,) if settings.has_exporter and settings.statsd_address else ()
+    inside = (*AIRFLOW, *pooler, *relays)
     return _policy(
         target, "outside", _one_of(inside), policyTypes=["Egress"], egress=[{"to": anywhere()}]
     )
@@ -100,10 +115,31 @@ def _to_database(target: Target) -> list[dict[str, Any]]:
     pooler = (POOLER_SERVICE,) if target.spec.settings.pgbouncer else ()
     peers = _pods(*CORE, *DATABASE_JOBS, *pooler)
     if target.uses_keda:
-        # Not from the namespaces of other Deployments: their users may label pods as they like.
-        elsewhere = {"matchExpressions": [{"key": names.PORTAL_LABEL, "operator": "DoesNotExist"}]}
-        peers.append({"namespaceSelector": elsewhere, "podSelector": {"matchLabels": KEDA}})
+        peers.append(_elsewhere(KEDA))
     return peers
+
+
+def _elsewhere(labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return pods of the cluster's own, and not from the namespaces of other Deployments: their
+    users may label pods as they like.
+    """
+    others = {"matchExpressions": [{"key": names.PORTAL_LABEL, "operator": "DoesNotExist"}]}
+    return {"namespaceSelector": others, "podSelector": {"matchLabels": dict(labels)}}
+
+
+def _to_exporter(target: Target) -> Manifest:
+    """Let Airflow send metrics, and the cluster's Prometheus scrape them."""
+    rules = [
+        {"from": _pods(*AIRFLOW), "ports": [{"port": STATSD_PORT, "protocol": "UDP"}]},
+        {
+            "from": [_elsewhere(dict(target.spec.settings.prometheus_pods) or PROMETHEUS)],
+            "ports": [{"port": METRICS_PORT, "protocol": "TCP"}],
+        },
+    ]
+    selector = {"matchLabels": target.selector(EXPORTER_SERVICE)}
+    return _policy(
+        target, f"to-{EXPORTER_SERVICE}", selector, policyTypes=["Ingress"], ingress=rules
+    )
 
 
 def _log_servers(target: Target) -> list[tuple[str, int]]:

@@ -23,6 +23,7 @@ from apps.dataplane.kubernetes.render.network import policies
 from apps.dataplane.kubernetes.render.pods.access import access
 from apps.dataplane.kubernetes.render.pods.code import code_slots, plugin_objects
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
+from apps.dataplane.kubernetes.render.prometheus.exporter import mappings, prometheus
 from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.spec import DeploymentSpec
@@ -56,6 +57,7 @@ def render(
             "Configuration and code",
             *configuration.config_maps(),
             *task_pods,
+            *mappings(target),
             *code_slots(target),
             *program_and_plan(target),
             *plugin_objects(target),
@@ -64,13 +66,7 @@ def render(
         *(server_stages(target, config.database) if config.database else ()),
         _stage("data", "Storage, database and broker", *_data(configuration), waits=True),
         _stage("migration", "Database migration", migration(configuration), waits=True),
-        _stage(
-            "core",
-            "Core components",
-            *core(configuration, task_pods),
-            *_cleanup(configuration),
-            *cron_jobs(target),
-        ),
+        _stage("core", "Core components", *core(configuration, task_pods), *_beside(configuration)),
         _stage("workers", "Workers", *_workers(configuration), free=True),
         _stage("autoscaling", "Autoscaling", *_autoscaling(target)),
     )
@@ -97,11 +93,16 @@ def _data(configuration: Configuration) -> list[Manifest]:
     return objects
 
 
-def _cleanup(configuration: Configuration) -> list[Manifest]:
+def _beside(configuration: Configuration) -> list[Manifest]:
     target = configuration.target
-    logs = [log_cleanup(target)] if target.has_shared_logs else []
-    history = [history_cleanup(configuration)] if target.config.history_days else []
-    return [*logs, *history]
+    objects: list[Manifest] = []
+    if target.has_shared_logs:
+        objects.append(log_cleanup(target))
+    if target.config.history_days:
+        objects.append(history_cleanup(configuration))
+    if target.spec.settings.has_exporter:
+        objects += prometheus(target)
+    return [*objects, *cron_jobs(target)]
 
 
 def _workers(configuration: Configuration) -> list[Manifest]:

@@ -73,6 +73,7 @@ PREPARATION = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=128, disk_gib
 CLEANUP = Share(cpu_millis=10, most_cpu_millis=500, memory_mib=64, disk_gib=5)
 DATABASE = Share(cpu_millis=100, most_cpu_millis=2000, memory_mib=512, disk_gib=1)
 POOLER = Share(cpu_millis=50, most_cpu_millis=1000, memory_mib=128, disk_gib=1)
+EXPORTER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
 BROKER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
 # A task in a pod of its own, unless the task asks for more.
 _CORE = {
@@ -97,6 +98,7 @@ def limits_of(spec: DeploymentSpec, counts: Mapping[str, int]) -> dict[str, Usag
         "postgres": DATABASE,
         "redis": BROKER,
         "pgbouncer": POOLER,
+        "statsd": EXPORTER,
         **{
             f"worker {queue.name}": worker_share(queue.size)
             for queue in spec.queues
@@ -188,6 +190,7 @@ def least_requests(
     core = core_shares(spec, executor)
     largest = max(core, key=lambda share: share.memory_mib)
     shares = [*core, largest, DATABASE, BROKER, MIGRATION, *[POOLER] * pooler_replicas(spec)]
+    shares += [EXPORTER] * spec.has_exporter
     for queue in queues:
         shares += [worker_share(queue.size)] * max(queue.min_workers, 1)
     return sum(one.cpu_millis for one in shares), sum(one.memory_mib for one in shares)
@@ -211,6 +214,7 @@ def most_requests(
     """
     shares = [*core_shares(settings, executor, is_most=True), *REST] * 2
     shares += [POOLER] * 2 * pooler_replicas(settings)
+    shares += [EXPORTER] * 2 * settings.has_exporter
     kinds_of_pods = (executor == "kubernetes") + settings.pod_operator
     shares += [TASK] * settings.task_pods * kinds_of_pods
     for queue in queues:

@@ -17,6 +17,7 @@ DATABASE_SERVICE = "postgres"
 BROKER_SERVICE = "redis"
 API_SERVICE = "api-server"
 POOLER_SERVICE, POOLER_PORT = "pgbouncer", 6432
+EXPORTER_SERVICE, STATSD_PORT, METRICS_PORT = "statsd", 9125, 9102
 
 
 @dataclass(frozen=True, kw_only=True)

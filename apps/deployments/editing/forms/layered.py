@@ -5,8 +5,8 @@ from typing import Any
 from apps.deployments.configuration.options import DeploymentOptions
 from apps.deployments.configuration.schema import Configuration, SettingValue
 from apps.deployments.editing.forms.parts import EditorPart
-from apps.layers.catalogue import Setting
 from apps.layers.form_fields import SettingField, grouped, in_words
+from apps.layers.setting import Setting
 
 
 class LayeredPart(EditorPart):

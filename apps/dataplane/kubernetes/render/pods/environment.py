@@ -39,6 +39,8 @@ from apps.dataplane.kubernetes.render.target import (
     API_PORT,
     API_SERVICE,
     BROKER_SERVICE,
+    EXPORTER_SERVICE,
+    STATSD_PORT,
     Target,
 )
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
@@ -108,7 +110,7 @@ def common_environment(target: Target) -> dict[str, str]:
     environment = {
         **DEFAULTS,
         **_sized(target),
-        **telemetry(target.spec.settings, ref=target.ref),
+        **telemetry(target.spec.settings, ref=target.ref, exporter=_exporter(target)),
         **trust(target.spec.settings, path=CA_BUNDLE),
         **user,
         **fixed,
@@ -116,6 +118,13 @@ def common_environment(target: Target) -> dict[str, str]:
         "PYTHONPATH": f"{PLUGINS}:{EXTENSION}" if plugins(target) else PLUGINS,
     }
     return _limited(environment)
+
+
+def _exporter(target: Target) -> str:
+    """Return where the exporter for Prometheus takes metrics, "" without one."""
+    if not target.spec.settings.has_exporter:
+        return ""
+    return f"{EXPORTER_SERVICE}.{target.namespace}.svc:{STATSD_PORT}"
 
 
 def _sized(target: Target) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""What a Prometheus of the cluster gets of an Airflow."""
