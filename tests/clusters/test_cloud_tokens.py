@@ -3,6 +3,8 @@
 import base64
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -169,6 +171,34 @@ def test_a_token_costs_little_and_does_not_outlive_the_keys_of_its_role(aws_acco
     assert aws.mint(IDENTITY, ends - 120).ends_at == ends
     assert minted.ends_at < ends
     assert aws_account.calls == ["AssumeRole"]
+
+
+def test_a_cluster_costs_a_token_in_ten_minutes_however_many_ask(aws_account, monkeypatch) -> None:
+    """Fifty minutes of three clusters, each asked by eight threads every five seconds."""
+    clock, minted = Clock(), []
+    clock.now = began = time.time()
+    make = tokens.kept_tokens._make
+
+    def counted(identity: Any, now: float) -> Lasting[str]:
+        cpu = time.thread_time()
+        made = make(identity, now)
+        minted.append((identity.cluster, now - began, time.thread_time() - cpu))
+        return made
+
+    monkeypatch.setattr(tokens.kept_tokens, "_make", counted)
+    monkeypatch.setattr(tokens.kept_tokens, "clock", clock)
+    monkeypatch.setattr(aws.role_keys, "clock", clock)
+    fleet = [replace(IDENTITY, cluster=name) for name in ("data-prod", "data-dev", "young")]
+    with ThreadPoolExecutor(8) as threads:
+        for second in range(0, 3000, 5):
+            clock.now = began + second
+            list(threads.map(tokens.token_for, fleet * 8))
+
+    for identity in fleet:
+        at = [seconds for cluster, seconds, _ in minted if cluster == identity.cluster]
+        assert at == [0, 600, 1200, 1800, 2400]
+    # The first also loads the library and assumes the role.
+    assert max(cpu for _, _, cpu in minted[1:]) <= 0.05
 
 
 def test_clusters_are_found_and_described(aws_account) -> None:

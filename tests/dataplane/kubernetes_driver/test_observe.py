@@ -240,3 +240,69 @@ def test_slim_objects_are_small_and_free_of_secrets() -> None:
     projected = project(kind_of(fat), fat)
 
     assert b"canary" not in orjson.dumps(projected)
+
+
+def taken(name: str, why: str, *, is_leaving: bool = True, **status: Any) -> dict[str, Any]:
+    """Return a worker's pod that the cluster takes away."""
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": why}
+    made = pod(name, "worker-default-5d", conditions=[condition], **status)
+    if is_leaving:
+        made["metadata"]["deletionTimestamp"] = ago(10)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("DeletionByTaintManager", "its node is going away"),
+        ("EvictionByEvictionAPI", "its node is being drained"),
+        ("PreemptionByScheduler", "pods of a higher priority need its place"),
+        ("TerminationByKubelet", "its node shuts down"),
+        ("DeletionByPodGC", "its node is gone"),
+    ],
+)
+def test_a_worker_whose_node_is_taken_away_says_why_and_that_it_finishes_its_tasks(
+    reason: str, words: str
+) -> None:
+    observation = look({"Deployment": CORE, "Pod": [taken("w1", reason)]})
+
+    worker = next(one for one in observation.components if one.name == "worker default")
+    assert worker.state == "running"
+    assert words in worker.detail
+    assert "It finishes its work as long as the node lasts" in worker.detail
+
+
+def test_two_workers_on_nodes_that_go_are_counted_and_others_that_finish_are_not() -> None:
+    old = pod("w3", "worker-default-5c")
+    old["metadata"]["deletionTimestamp"] = ago(10)
+    pods = [*(taken(name, "DeletionByTaintManager") for name in ("w1", "w2")), old]
+
+    observation = look({"Deployment": CORE, "Pod": pods})
+
+    worker = next(one for one in observation.components if one.name == "worker default")
+    assert worker.detail.startswith("2 pods have to leave: its node is going away.")
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [("Terminated", "starting"), ("NodeShutdown", "starting"), ("Evicted", "failed")],
+)
+def test_a_pod_that_ended_with_its_node_is_no_failure_of_its_own(reason: str, state: str) -> None:
+    short = deployment("worker-default", readyReplicas=0, availableReplicas=0)
+    gone = taken("w1", "TerminationByKubelet", is_leaving=False, phase="Failed", reason=reason)
+
+    observation = look({"Deployment": [*CORE[:2], short], "Pod": [gone]})
+
+    worker = next(one for one in observation.components if one.name == "worker default")
+    assert worker.state == state
+    assert ("its node shuts down" in worker.detail) == (state == "starting")
+
+
+def test_a_condition_that_is_not_true_or_of_an_unknown_reason_says_nothing() -> None:
+    pods = [taken("w1", "SomethingNew"), taken("w2", "DeletionByTaintManager")]
+    pods[1]["status"]["conditions"][0]["status"] = "False"
+
+    observation = look({"Deployment": CORE, "Pod": pods})
+
+    worker = next(one for one in observation.components if one.name == "worker default")
+    assert worker.detail == "2 old ones are finishing their work."

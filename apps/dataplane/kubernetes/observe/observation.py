@@ -14,6 +14,7 @@ from apps.dataplane.kubernetes.observe.objects import kstatus
 from apps.dataplane.kubernetes.observe.objects.drift import moved_in
 from apps.dataplane.kubernetes.observe.objects.inventory import Inventory, inventory_in
 from apps.dataplane.kubernetes.observe.reasons import (
+    disruption_of,
     is_crashing,
     owner_of,
     problem_of,
@@ -151,8 +152,10 @@ def _state(
             return "stopping", f"{len(leaving)} are still finishing their work."
         return "stopped", ""
     problem = next(filter(None, (problem_of(pod, now=now) for pod in pods)), "")
+    disruption = disruption_of(pods)
     if status.state == "current":
-        return "running", f"{len(leaving)} old ones are finishing their work." if leaving else ""
+        finishing = f"{len(leaving)} old ones are finishing their work." if leaving else ""
+        return "running", disruption or finishing
     if any(is_crashing(pod) for pod in pods):
         return "crashing", problem
     if status.state == "failed":
@@ -161,8 +164,8 @@ def _state(
         return "failed", problem
     if ready >= wanted:
         # A rollout proceeds beside ready pods.
-        return "running", status.message
-    return "starting", status.message
+        return "running", disruption or status.message
+    return "starting", f"{disruption} {status.message}".strip()
 
 
 def _verdict(

@@ -33,6 +33,17 @@ PULLS = (
 )
 
 
+# Reasons of the condition DisruptionTarget, which Kubernetes sets before it ends a pod. Source:
+# https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+DISRUPTIONS = {
+    "DeletionByTaintManager": "its node is going away",
+    "DeletionByPodGC": "its node is gone",
+    "EvictionByEvictionAPI": "its node is being drained",
+    "PreemptionByScheduler": "pods of a higher priority need its place",
+    "TerminationByKubelet": "its node shuts down or is short of memory or disk",
+}
+
+
 def reasons_of(api: Api, *, namespace: str, workloads: Sequence[str], now: datetime) -> list[str]:
     """Return why workloads (by object id) are not ready, one message per cause."""
     pods = api.list(POD, namespace=namespace)
@@ -59,7 +70,7 @@ def owner_of(pod: Manifest) -> str:
 
 def problem_of(pod: Manifest, *, now: datetime) -> str:
     """Return what keeps a pod from running, empty if nothing does."""
-    if pod["metadata"].get("deletionTimestamp"):
+    if pod["metadata"].get("deletionTimestamp") or _ended_with_its_node(pod):
         return ""
     for container in containers_of(pod):
         message = _container_problem(container)
@@ -70,6 +81,45 @@ def problem_of(pod: Manifest, *, now: datetime) -> str:
         evicted = (pod.get("status") or {}).get("message", "")
         return quote(f"{status.message} {evicted}".strip())
     return ""
+
+
+def disruption_of(pods: Iterable[Manifest]) -> str:
+    """Return why the cluster takes pods away, empty if it takes none: tasks end first as long as
+    the node lasts.
+    """
+    reasons = [reason for pod in pods if (reason := _disruption(pod))]
+    if not reasons:
+        return ""
+    if len(reasons) == 1:
+        return (
+            f"1 pod has to leave: {reasons[0]}. It finishes its work as long as the node lasts, "
+            "and another one takes its place."
+        )
+    return (
+        f"{len(reasons)} pods have to leave: {reasons[0]}. They finish their work as long as the "
+        "nodes last, and others take their places."
+    )
+
+
+def _disruption(pod: Manifest) -> str:
+    found = kstatus.condition(pod, "DisruptionTarget")
+    is_taken = found.get("status") == "True"
+    is_leaving = bool(pod["metadata"].get("deletionTimestamp")) or _has_failed(pod)
+    return DISRUPTIONS.get(str(found.get("reason")), "") if is_taken and is_leaving else ""
+
+
+def _ended_with_its_node(pod: Manifest) -> bool:
+    """Return whether a pod failed by nothing but the end of its node, and so is replaced."""
+    return _has_failed(pod) and bool(_disruption(pod)) and _was_not_evicted(pod)
+
+
+def _has_failed(pod: Manifest) -> bool:
+    return bool((pod.get("status") or {}).get("phase") == "Failed")
+
+
+def _was_not_evicted(pod: Manifest) -> bool:
+    # What took more memory or disk than there is will do so again elsewhere.
+    return bool((pod.get("status") or {}).get("reason") != "Evicted")
 
 
 def containers_of(pod: Manifest) -> Iterator[Mapping[str, Any]]:
