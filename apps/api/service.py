@@ -26,7 +26,7 @@ from apps.api.upkeep import (
     upgrades,
 )
 from apps.api.wire.errors import explain_in
-from apps.api.wire.etags import etag_of
+from apps.api.wire.etags import JsonAnswers, etag_of
 
 ROUTERS = (
     organizations.router,
@@ -123,6 +123,7 @@ api = PortalAPI(
     urls_namespace="api",
     docs_url=None,
     openapi_url=None,
+    renderer=JsonAnswers(),
 )
 explain_in(api)
 for router in ROUTERS:

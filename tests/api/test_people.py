@@ -104,6 +104,17 @@ def test_the_last_owner_stays(program, alice):
     assert "last owner" in answer.json()["message"]
 
 
+def test_an_address_that_is_none_is_refused_with_an_example(program):
+    refused = program.post("/invites", {"inviteeEmail": "bob", "role": "ORGANIZATION_MEMBER"})
+
+    assert refused.status_code == 400
+    assert refused.json()["fieldErrors"][0] == {
+        "field": "inviteeEmail",
+        "message": "Write it like name@example.com.",
+        "code": "invalid",
+    }
+
+
 def test_a_person_is_invited_and_the_invitation_withdrawn(program, mailoutbox):
     body = {"inviteeEmail": "New@example.org", "role": "ORGANIZATION_MEMBER"}
 

@@ -59,7 +59,7 @@ def test_a_deployment_has_all_that_clients_follow_without_asking(alice, deployme
     )
     assert [one for one in needed.split() if body.get(one) is None] == []
     assert (body["status"], body["namespace"]) == ("HEALTHY", deployment.ref)
-    assert "clusterId" not in body, "clients take it for moved"
+    assert body["clusterId"] == id_of("cluster", deployment.cluster)
     (queue,) = body["workerQueues"]
     assert (queue["name"], queue["isDefault"], queue["astroMachine"]) == ("default", True, "A5")
     assert body["environmentVariables"] == []

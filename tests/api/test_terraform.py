@@ -57,8 +57,12 @@ def test_a_workspace_from_plan_to_destroy(provider):
     provider.delete(PLATFORM, f"/workspaces/{made['id']}")
 
 
-def test_a_deployment_on_a_cluster_comes_back_as_it_was_planned(provider, organization, workspace):
-    cluster = registered(organization, has_keda=True)
+@pytest.mark.parametrize("is_on_machine", [False, True])
+def test_a_deployment_on_a_cluster_comes_back_as_it_was_planned(
+    provider, request, organization, workspace, is_on_machine
+):
+    machine = request.getfixturevalue("cluster") if is_on_machine else None
+    cluster = machine or registered(organization, has_keda=True)
     queue = {
         "name": "default",
         "isDefault": True,
@@ -112,7 +116,7 @@ def test_a_deployment_on_a_cluster_comes_back_as_it_was_planned(provider, organi
         assert planned.items() <= body.items()
         (got,) = body["workerQueues"]
         assert queue.items() <= got.items()
-        assert got["podCpu"]
+        assert bool(got["podCpu"]) is not is_on_machine
         assert "scalingSpec" not in body
     times = [one["updatedAt"][:10] for one in same["environmentVariables"]]
     assert times[:2] == ["2026-01-02"] * 2
@@ -120,6 +124,13 @@ def test_a_deployment_on_a_cluster_comes_back_as_it_was_planned(provider, organi
     assert [one["value"] for one in read["environmentVariables"]] == ["1", ""]
     assert without["environmentVariables"] == []
     assert provider.get(PLATFORM, "/deployments?limit=1000").json()["totalCount"] == 1
+
+
+def test_a_team_that_is_given_no_role_is_told_the_one_of_every_member(provider):
+    made = provider.post(IAM, "/teams", {"name": "tf-team", "description": "x"})
+    wanted = {"organizationRole": "ORGANIZATION_MEMBER"}
+
+    assert provider.post(IAM, f"/teams/{made['id']}/roles", wanted) == wanted
 
 
 def test_teams_their_members_and_roles(provider, bob, workspace):

@@ -1,8 +1,9 @@
 """A Deployment on the wire.
 
-A Deployment on this machine has the type STANDARD, one on a Kubernetes cluster DEDICATED. What the
-portal does not have has the value that says so, and is refused where a client asks for another. Of
-settings it has what the Deployment sets itself; what holds is another operation.
+Every Deployment has the type DEDICATED: it runs on a cluster of its organization, and the portal's
+own machine is one of these. What the portal does not have has the value that says so, and is
+refused where a client asks for another. Of settings it has what the Deployment sets itself; what
+holds is another operation.
 """
 
 from datetime import datetime
@@ -92,10 +93,9 @@ class DeploymentShape(Shape):
     organization_id: str
     workspace_id: str
     workspace_name: str
-    # Clients take one of the type STANDARD for moved when it comes with a cluster.
-    cluster_id: str | None = None
+    cluster_id: str
     cluster_name: str
-    type: str
+    type: str = "DEDICATED"
     cloud_provider: str
     region: str
     namespace: str
@@ -182,9 +182,8 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         organization_id=public_id("organization", workspace.organization_id),
         workspace_id=public_id("workspace", workspace.pk),
         workspace_name=workspace.name,
-        cluster_id=public_id("cluster", cluster.pk) if is_kubernetes else None,
+        cluster_id=public_id("cluster", cluster.pk),
         cluster_name=cluster.name,
-        type="DEDICATED" if is_kubernetes else "STANDARD",
         cloud_provider=cluster.provider,
         region=cluster.region,
         namespace=deployment.namespace or deployment.ref,

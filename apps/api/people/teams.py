@@ -245,7 +245,9 @@ def change_team_roles(request: Call, at: Path[AtTeam], body: HeldRoles) -> Any:
     """
     team = _team(request, at.team_id)
     _change_roles(request, team, body)
-    return HeldRoles(**roles_shape(_held(request, team)))
+    held = roles_shape(_held(request, team))
+    # The Terraform provider fails without it.
+    return HeldRoles(**{"organization_role": "ORGANIZATION_MEMBER", **held})
 
 
 def _page(request: Call, found: Any, asked: Paging) -> TeamList:

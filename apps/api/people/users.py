@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -21,7 +21,7 @@ from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
-from apps.api.wire.shapes import InOrganization, Listing, Profile, Shape, profile_of
+from apps.api.wire.shapes import InOrganization, Like, Listing, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.invitations.queries import open_invitations
@@ -60,7 +60,9 @@ class UserQuery(Paging):
 
 
 class NewInvite(Shape):
-    invitee_email: str = Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")
+    invitee_email: Annotated[str, Like(r"^[^@\s]+@[^@\s]+$", "name@example.com")] = Field(
+        max_length=254
+    )
     role: str = "ORGANIZATION_MEMBER"
 
 

@@ -1,7 +1,7 @@
 """When backups of a Deployment are made by themselves, and the last one before it is deleted."""
 
 from datetime import datetime, time
-from typing import Any
+from typing import Annotated, Any
 
 from ninja import Path, Router
 from pydantic import Field
@@ -11,7 +11,7 @@ from apps.api.upkeep.backups import BackupShape, Restore, backup_shape
 from apps.api.wire.errors import NotHere
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, on_deployment
-from apps.api.wire.shapes import Shape
+from apps.api.wire.shapes import Like, Shape
 from apps.backups import services
 from apps.backups.forms import ScheduleForm
 from apps.backups.models import Backup, BackupSchedule
@@ -35,7 +35,7 @@ class ScheduleBody(Shape):
     """
 
     day_of_week: str | None = None
-    time_of_day: str = Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    time_of_day: Annotated[str, Like(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", "02:30")]
     time_zone: str = Field(default="UTC", max_length=64)
     keep_days: int = Field(default=30, ge=1, le=3650)
 

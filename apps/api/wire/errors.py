@@ -22,6 +22,7 @@ from apps.organizations.tokens.queries import TokenRefused
 PREFIXES = ("/v1/", "/spec/")
 BAD_TOKENS_SECONDS = 60
 NOT_HERE = "Nothing that you may see is there."
+NOT_SO_WRITTEN = "Write it as the document of the API says."
 # Where the middleware finds an answer that is no JSON.
 _MESSAGES = {
     400: "The request cannot be understood.",
@@ -186,9 +187,15 @@ def permission_missing(request: HttpRequest, error: PermissionMissing) -> HttpRe
 
 
 def _not_valid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    fields = [FieldProblem(field=_field(one), message=one["msg"]) for one in error.errors]
+    fields = [FieldProblem(field=_field(one), message=_said(one)) for one in error.errors]
     message = "; ".join(f"{one.field}: {one.message}" for one in fields[:10])
     return problem(request, HTTPStatus.BAD_REQUEST, f"The request is not valid. {message}", fields)
+
+
+def _said(error: dict[str, Any]) -> str:
+    """Return what is wrong. A pattern says nothing to people."""
+    is_pattern = error["type"] == "string_pattern_mismatch"
+    return NOT_SO_WRITTEN if is_pattern else str(error["msg"])
 
 
 def _field(error: dict[str, Any]) -> str:

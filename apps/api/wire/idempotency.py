@@ -52,7 +52,9 @@ def _remembering(operation: Operation, *, keeps_answer: bool) -> Operation:
         except BaseException:
             cache.delete(key)
             raise
-        kept = (content, "done", written(answer)) if keeps_answer else (content, SECRET, "")
+        kept = (
+            (content, "done", written(answer).decode()) if keeps_answer else (content, SECRET, "")
+        )
         cache.set(key, kept, KEPT_SECONDS)
         return answer
 

@@ -1,10 +1,19 @@
 """Shapes that many operations share: names are camelCase on the wire, snake_case here."""
 
+import re
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError, core_schema
 
 from apps.accounts.models import User, UserKind
 from apps.core.public_ids import public_id
@@ -20,6 +29,32 @@ class Shape(BaseModel):
 
 # A name that people read: blanks around it are no part of it, and alone they are none.
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+@dataclass(frozen=True)
+class Like:
+    """Beside the type of a text: it has to match a pattern. What is refused is told the example,
+    because the pattern says nothing to people.
+    """
+
+    pattern: str
+    example: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "pattern": self.pattern, "examples": [self.example]}
+
+    def _checked(self, text: str) -> str:
+        if re.search(self.pattern, text) is None:
+            told = {"example": self.example}
+            raise PydanticCustomError("not_like", "Write it like {example}.", told)
+        return text
 
 
 class InOrganization(Shape):

@@ -221,8 +221,8 @@ def _save(row: EnvironmentObject) -> None:
         with transaction.atomic():
             row.save()
     except IntegrityError:
-        label = Kind(row.kind).label.lower()
-        raise Invalid(f"There is a {label} “{row.name}” here already.", field="name") from None
+        label = Kind(row.kind).label
+        raise Invalid(f"{label} “{row.name}” is here already.", field="name") from None
 
 
 def _link(row: EnvironmentObject, linked: frozenset[int] | None) -> None:
