@@ -37,5 +37,6 @@ urlpatterns = [
         objects.override,
         name="override",
     ),
+    path("d/<slug:ref>/environment/test/", objects.test, name="test"),
     *_patterns(),
 ]

@@ -21,8 +21,9 @@ from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleA
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.configuration import AIRFLOW_HOME, conf
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import Body, FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from portal_connection_test import tested
 from portal_counts import counts, tables
 from portal_dags import dags
 from portal_grid import grid
@@ -85,6 +86,8 @@ class PortalAuthManager(SimpleAuthManager):
         app.add_api_route("/portal/history", self._history, methods=["GET"], response_model=None)
         app.add_api_route("/portal/grid", self._grid, methods=["GET"], response_model=None)
         app.add_api_route("/portal/log", self._log, methods=["GET"], response_model=None)
+        path = "/portal/connection-test"
+        app.add_api_route(path, self._connection_test, methods=["POST"], response_model=None)
         app.add_api_route("/portal/tables", self._tables, methods=["GET"], response_model=None)
         app.add_api_route("/portal/why", self._why, methods=["GET"], response_model=None)
         return app
@@ -126,6 +129,12 @@ class PortalAuthManager(SimpleAuthManager):
     def _counts(self, user: GetUserDep) -> dict[str, Any]:
         _require_portal(user)
         return counts()
+
+    def _connection_test(
+        self, user: GetUserDep, conn_id: Annotated[str, Body(embed=True, max_length=250)]
+    ) -> dict[str, Any]:
+        _require_portal(user)
+        return tested(conn_id)
 
     def _tables(self, user: GetUserDep) -> dict[str, Any]:
         _require_portal(user)

@@ -150,3 +150,19 @@ def test_programs_keep_backends_and_never_read_a_secret(workspace, alice, bob, p
     assert "extra.token" in changed.json()["setFields"]
     assert program.get(PATH, objectType="SECRETS_BACKEND").json()["totalCount"] == 1
     assert program_of(bob).post(PATH, wanted).status_code == 403
+
+
+def test_a_program_tries_a_connection_where_it_may_deploy(
+    workspace, deployment, alice, bob, program_of
+):
+    make_object(workspace, alice)
+    program = program_of(alice)
+    path = f"/deployments/{public_id('deployment', deployment.pk)}/connection-tests"
+
+    unknown = program.post(path, {"objectKey": "other"})
+    early = program.post(path, {"objectKey": "warehouse"})
+
+    assert unknown.status_code == 400, unknown.content
+    assert "No connection “other” reaches" in unknown.json()["message"]
+    assert early.status_code == 409, early.content
+    assert program_of(bob).post(path, {"objectKey": "warehouse"}).status_code == 403

@@ -339,6 +339,7 @@ TABLE = {
     "environment:object": both("deployment.update"),
     "environment:workspace_delete_object": both("workspace.environment.manage"),
     "environment:delete_object": both("deployment.update"),
+    "environment:test": writes("deployment.deploys.create"),
     "environment:override": both("workspace.environment.manage"),
     "deployments:configure": both("deployment.update"),
     "deployments:revisions": reads("deployment.view"),

@@ -126,6 +126,7 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
             ("import_preview", "ImportEnvironmentObjects"),
         )
     },
+    "environment:test": ("TestConnection",),
     "environment:override": ("UpdateEnvironmentObject",),
     **{
         f"package_indexes:{prefix}{page}": (f"{verb}PackageIndex",)

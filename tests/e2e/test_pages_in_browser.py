@@ -104,6 +104,7 @@ NOT_PAGES = {
         f"backups:{name}": "POST only"
         for name in ("remove_schedule", "restore", "restore_new", "remove")
     },
+    "environment:test": "POST only",
     "hibernation:follow": "POST only",
     "hibernation:remove_schedule": "POST only",
     "upgrades:cancel": "POST only",

@@ -9,6 +9,7 @@ from ninja import Path, Query, Router
 from apps.access.scoped import require
 from apps.api.deployments.environment_shapes import (
     KINDS,
+    AskedConnection,
     AtObject,
     ExcludedLink,
     MadeObject,
@@ -16,11 +17,13 @@ from apps.api.deployments.environment_shapes import (
     ObjectBody,
     ObjectList,
     ObjectShape,
+    TriedShape,
     object_shape,
 )
+from apps.api.deployments.shapes import AtDeployment
 from apps.api.people.users import visible
 from apps.api.wire.errors import NotHere, NotOffered
-from apps.api.wire.gates import Call, in_organization
+from apps.api.wire.gates import Call, in_organization, on_deployment
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of, part_of
 from apps.api.wire.shapes import InOrganization
@@ -28,6 +31,7 @@ from apps.core.errors import Invalid
 from apps.core.public_ids import number_of, public_id
 from apps.deployments.models import Deployment
 from apps.environment.delivery.effective import Effective, effective_objects
+from apps.environment.delivery.trying import try_connection
 from apps.environment.objects.models import EnvironmentObject, Kind
 from apps.environment.objects.queries import deployments_in
 from apps.environment.objects.services import (
@@ -169,6 +173,21 @@ def exclude_linking(request: Call, at: Path[AtObject], body: ExcludedLink) -> No
     update_object(
         actor=request.caller.user, found=found, data=ObjectData(**{**fields, "linked": reached})
     )
+
+
+@router.post(
+    "/organizations/{organizationId}/deployments/{deploymentId}/connection-tests",
+    auth=on_deployment("deployment.deploys.create"),
+    response=TriedShape,
+    operation_id="TestConnection",
+    summary="Test a connection in a Deployment",
+)
+def test_connection(request: Call, at: Path[AtDeployment], body: AskedConnection) -> Any:
+    """The hook of its provider tries it, in the Airflow of the Deployment."""
+    tried = try_connection(
+        actor=request.caller.user, deployment=request.found, name=body.object_key
+    )
+    return TriedShape(is_good=tried.is_good, message=tried.message)
 
 
 def _rows(request: Call, kind: str | None, asked: Search) -> QuerySet[EnvironmentObject]:

@@ -55,6 +55,17 @@ class BackendBody(Shape):
         return {"type": self.type, "extra": self.options} if self.options else {"type": self.type}
 
 
+class AskedConnection(Shape):
+    object_key: str = Field(max_length=200)
+
+
+class TriedShape(Shape):
+    """`isGood` is missing where nothing was tried."""
+
+    is_good: bool | None = None
+    message: str
+
+
 class LinkBody(Shape):
     scope: Literal["DEPLOYMENT"] = "DEPLOYMENT"
     scope_entity_id: str

@@ -153,6 +153,8 @@ class ConnectionForm(ObjectForm):
 class BackendForm(ConnectionForm):
     """The options of a secrets backend."""
 
+    type_: BackendType
+
     def __init__(
         self, data: Any, *, type_: BackendType, found: EnvironmentObject | None, **kwargs: Any
     ) -> None:

@@ -19,6 +19,7 @@ from apps.environment.objects.queries import (
     listed,
 )
 from apps.environment.pages.parts import (
+    DEPLOY,
     MANAGE_DEPLOYMENT,
     MANAGE_WORKSPACE,
     VIEW_DEPLOYMENT,
@@ -83,6 +84,7 @@ def deployment(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         ],
         "can_update": can_update,
         "is_changeable": can_update and deployment.phase == Phase.ACTIVE,
+        "can_test": request.user.has_perm(DEPLOY, deployment),
         "is_delivered": is_delivered(deployment),
         "urls": _new_urls(deployment),
         "workspace_url": address(deployment.workspace)

@@ -3,12 +3,14 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import STALE, fresh_sign_in_first, is_sign_in_fresh
-from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.deployments.models import Deployment
+from apps.environment.delivery.trying import try_connection
 from apps.environment.objects import services
 from apps.environment.objects.backend_types import BACKEND_TYPES
 from apps.environment.objects.connection_types import connection_types, type_called
@@ -16,7 +18,7 @@ from apps.environment.objects.models import TYPED, EnvironmentLink, EnvironmentO
 from apps.environment.objects.queries import deployments_in, objects_of
 from apps.environment.objects.services import Place
 from apps.environment.pages.forms import BackendForm, ConnectionForm, OverrideForm, VariableForm
-from apps.environment.pages.parts import address, on_deployment, on_workspace
+from apps.environment.pages.parts import DEPLOY, address, on_deployment, on_workspace
 from apps.organizations.models import Workspace
 
 LONGEST_TYPE = 100
@@ -207,6 +209,19 @@ def _common(place: Place) -> dict[str, Any]:
         "is_deployment": isinstance(place, Deployment),
         "list_url": address(place),
     }
+
+
+@scoped(Deployment, DEPLOY, by="ref")
+@require_POST
+def test(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    """Try a connection. Hooks run what a connection says, so it takes the right to deploy code."""
+    name = request.POST.get("name", "")[:250]
+    with errors_as_messages(request):
+        result = try_connection(actor=request_user(request), deployment=deployment, name=name)
+        level = messages.SUCCESS if result.is_good else messages.WARNING
+        words = {True: "works", False: "does not work"}.get(result.is_good, "was not tested")
+        messages.add_message(request, level, f"{name} {words}. {result.message}".strip())
+    return redirect(address(deployment))
 
 
 types = require_safe(_types)

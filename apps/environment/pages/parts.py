@@ -14,6 +14,7 @@ VIEW_WORKSPACE = "workspace.environment.view"
 MANAGE_WORKSPACE = "workspace.environment.manage"
 VIEW_DEPLOYMENT = "deployment.view"
 MANAGE_DEPLOYMENT = "deployment.update"
+DEPLOY = "deployment.deploys.create"
 
 
 def on_workspace(view: View) -> View:

@@ -125,6 +125,8 @@ class Target:
         }
         if settings.pgbouncer:
             found[POOLER_SERVICE] = sizes.pooler_replicas(settings)
+        if settings.has_exporter:
+            found[EXPORTER_SERVICE] = 1
         if not self.config.has_keda:
             queues = self.spec.queues
             found |= {names.worker_name(one.name): max(1, one.min_workers) for one in queues}
