@@ -70,8 +70,9 @@ def ensure_may_bring_airflow(*, actor: User, workspace: Workspace) -> None:
     """
     if not actor.has_perm(DEPLOY, workspace):
         raise CodeRightMissing(
-            "The database of an Airflow brings code along: its triggerer runs it. To "
-            "bring one takes “Deploy code and roll back”. Ask a person who has that permission."
+            "The database of an Airflow brings code along: its triggerer runs what stands there. "
+            "To bring one takes the permission “Deploy code and roll back”. Ask a person who has "
+            "it."
         )
 
 

@@ -1,5 +1,6 @@
-"""Making an archive of a database from elsewhere: nothing in it runs by itself, its secrets are
-under a key that only the portal has, and the passwords of its people are gone.
+"""Making an archive of a database from elsewhere: none of its tasks runs by itself, its secrets are
+under a key that only the portal has, and the passwords of its people are gone. Triggers of deferred
+tasks go on with the triggerer: who brings a database brings code.
 """
 
 import contextlib
