@@ -130,9 +130,11 @@ def with_held(objects: models.QuerySet[Any], *, user: Any) -> models.QuerySet[An
     """Let each object bring what a user holds on it and on all above it, for `note_held`: one
     query for both.
     """
-    written = held_beside_sql(objects.model)
+    model: Any = objects.model
+    written = held_beside_sql(model)
     held = RawSQL(written, (user.pk,) * written.count("%s"), models.JSONField())  # noqa: S611 - names of columns
-    return objects.annotate(held_by_user=held)
+    found: models.QuerySet[Any] = objects.annotate(held_by_user=held)
+    return found
 
 
 def note_held(*, user: Any, on: Any) -> None:
