@@ -35,10 +35,10 @@ def held_beside_sql(model: type[Any]) -> str:
     """Write what a user holds on each row of a model, and on all above it: a list of levels, the
     row's own being 0, with permissions. Every parameter is the user.
     """
-    scopes = {scope: path for scope, path in model.access_paths.items() if path}  # type: ignore[attr-defined]  # every scoped model has it
+    scopes = {scope: path for scope, path in model.access_paths.items() if path}
     models = (model, *(installed.get_model(MODELS[scope]) for scope in scopes))
     objects = (
-        f"{_table(model)}.{connection.ops.quote_name(model._meta.pk.column)}",  # type: ignore[attr-defined]  # every model has it
+        f"{_table(model)}.{connection.ops.quote_name(model._meta.pk.column)}",
         *(_id_above(model, path) for path in scopes.values()),
     )
     held = own_permissions_sql(models, "%s", objects)

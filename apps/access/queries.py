@@ -126,13 +126,15 @@ def _summed(
     return found
 
 
-def with_held(objects: models.QuerySet[_Model], *, user: Any) -> models.QuerySet[_Model]:
+def with_held(objects: models.QuerySet[Any], *, user: Any) -> models.QuerySet[Any]:
     """Let each object bring what a user holds on it and on all above it, for `note_held`: one
     query for both.
     """
-    written = held_beside_sql(objects.model)
+    model: Any = objects.model
+    written = held_beside_sql(model)
     held = RawSQL(written, (user.pk,) * written.count("%s"), models.JSONField())  # noqa: S611 - names of columns
-    return objects.annotate(held_by_user=held)
+    found: models.QuerySet[Any] = objects.annotate(held_by_user=held)
+    return found
 
 
 def note_held(*, user: Any, on: Any) -> None:
@@ -170,7 +172,7 @@ def _own_permissions(*, user: User, chain: list[Any]) -> list[tuple[int, list[st
     )
     with connection.cursor() as cursor:
         cursor.execute(held, parameters)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def note_permissions(*, user: User, on: Scoped, permissions: Iterable[str]) -> None:

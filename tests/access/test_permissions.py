@@ -3,7 +3,9 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.access.effective_grants import people_allowed
 from apps.access.grants.services import grant
-from apps.access.queries import denials
+from apps.access.queries import denials, note_held, permissions_held, with_held
+from apps.access.scopes import with_ancestors
+from apps.accounts.models import User
 from apps.deployments.models import Deployment
 from tests.conftest import role
 
@@ -54,3 +56,23 @@ def test_those_nearest_are_named_first_and_once(deployment, workspace, alice, bo
     people = people_allowed(permission="deployment.members.manage", on=deployment)
 
     assert people == [bob, alice]
+
+
+def test_what_comes_with_an_object_is_what_is_held_on_it_and_on_all_above(
+    deployment, workspace, organization, alice, bob, charlie, django_assert_num_queries
+):
+    grant(actor=None, user=bob, role=role("deployment", "admin"), on=deployment)
+    for person in (alice, bob, charlie):
+        for place in (deployment, workspace, organization):
+            paths = [path for path in place.access_paths.values() if path]
+            reader = User.objects.get(pk=person.pk)
+            rows = type(place).objects.select_related(*paths)
+
+            found = with_held(rows, user=reader).get(pk=place.pk)
+            note_held(user=reader, on=found)
+
+            with django_assert_num_queries(0):
+                noted = [permissions_held(user=reader, on=one) for one in with_ancestors(found)]
+            asked = User.objects.get(pk=person.pk)
+            assert noted == [permissions_held(user=asked, on=one) for one in with_ancestors(place)]
+            assert bool(noted[0]) == (person != charlie)

@@ -111,3 +111,27 @@ BODIES = {
 # Airflow makes no instance of a task in a run before its start date.
 NEVER_MADE = ("why_start", 0, "late", -1)
 AFTER_A_FAILURE, PAUSED, MAPPED = "why_past", "why_paused", "why_task_limit"
+# Reasons that a real Airflow is made to give by other tests, and by which.
+ELSEWHERE = {
+    "started": "test_small_airflow.py",
+    "executor-slots": "test_small_airflow.py",
+    "parallelism": "test_small_airflow.py",
+    "scheduler-away": "test_small_airflow.py",
+    "triggerer-away": "test_small_airflow.py",
+    "queue-missing": "test_full_queue.py",
+    "workers-at-max": "test_full_queue.py",
+    "no-workers": "test_local_airflow.py",
+    "scaling-up": "test_local_airflow.py",
+    "nothing": "test_local_airflow.py",
+}
+# What no test makes: it needs a cluster, minutes, or a backfill.
+NOT_MADE = {
+    "before-start-date",
+    "pod-pending",
+    "quota",
+    "run-over",
+    "scaling-stuck",
+    "taken-by-none",
+    "unknown",
+    "workers-crash",
+}

@@ -18,7 +18,14 @@ from apps.dataplane.errors import Permanent, Temporary, Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Drift
 from apps.deployments.editing.services import deploy_code, update_config
-from apps.deployments.models import Deployment, DeploymentGrant, Operation, OperationStep, Phase
+from apps.deployments.models import (
+    Deployment,
+    DeploymentGrant,
+    Operation,
+    OperationState,
+    OperationStep,
+    Phase,
+)
 from tests.deployments.conftest import CONFIGURATION, drive
 from tests.deployments.pages import assert_well_made, form_data, text_of
 
@@ -749,6 +756,30 @@ def test_a_page_costs_few_queries_whoever_reads_it(
 
     assert queries_of(client_of(alice), url) <= most
     assert queries_of(client_of(bob), url) <= most + 1
+
+
+def test_the_overview_costs_no_more_while_something_runs(
+    running: Deployment, alice: User, bob: User, client_of: ClientOf
+) -> None:
+    operation = Operation.objects.create(
+        deployment=running, number=9, kind="update", state=OperationState.RUNNING
+    )
+    for position, state in enumerate(("done", "running", "waiting")):
+        OperationStep.objects.create(
+            operation=operation,
+            position=position,
+            key=f"{position}",
+            title=f"Step {position}",
+            state=state,
+            detail="2 of 3 ready",
+        )
+    url = f"/d/{running.ref}/"
+
+    page = client_of(alice).get(url).content.decode()
+
+    assert "Now: Step 1. 2 of 3 ready" in page
+    assert queries_of(client_of(alice), url) <= MOST_QUERIES[""]
+    assert queries_of(client_of(bob), url) <= MOST_QUERIES[""] + 1
 
 
 def queries_of(client: Client, url: str) -> int:

@@ -149,9 +149,10 @@ def test_room_in_the_running_workers_is_not_waiting_for_more() -> None:
 
 
 def test_each_reason_made_on_purpose_is_one_of_these() -> None:
-    made = {*waiting_dags.REASONS.values(), "paused", "task-limit"}
+    made = {*waiting_dags.REASONS.values(), "paused", "task-limit", *waiting_dags.ELSEWHERE}
 
     assert made <= CASES.keys()
+    assert CASES.keys() - made == waiting_dags.NOT_MADE
 
 
 SAID: dict[str, Any] = {

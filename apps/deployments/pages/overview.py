@@ -20,6 +20,7 @@ from apps.deployments.pages.queries import (
     observation_of,
     operations_of,
     revisions_for_page,
+    with_running_step,
 )
 from apps.deployments.pages.revisions import revision_rows
 from apps.deployments.reconciling import live_metrics
@@ -72,7 +73,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     status = display_status(deployment)
     seen, told = _seen(deployment)
     configuration = _configuration(deployment)
-    recent = list(operations_of(deployment)[:SHOWN])
+    recent: list[Any] = list(with_running_step(operations_of(deployment))[:SHOWN])
     failed = _failed(deployment, recent)
     running = next((one for one in recent if one.state == OperationState.RUNNING), None)
     return {
@@ -85,7 +86,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "push_target": push_target(deployment.ref) if deployment.cluster.is_kubernetes else "",
         "conditions": _conditions(deployment, seen, configuration, now),
         "running": running,
-        "step": running.steps.filter(state="running").first() if running else None,
+        "step": running.running_step if running else None,
         "failed": failed,
         "way_back": way_back(deployment, failed) if failed else None,
         "components": _components(deployment, seen, now),

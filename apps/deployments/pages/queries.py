@@ -8,7 +8,8 @@ from statistics import median
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import JSONObject
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -162,6 +163,15 @@ def operations_of(deployment: Deployment) -> QuerySet[Operation]:
         .annotate(step_count=Count("steps"))
         .order_by("-number")
     )
+
+
+def with_running_step(operations: QuerySet[Operation]) -> QuerySet[Operation]:
+    """Let each operation bring `running_step`: the title and the detail of the step that runs, None
+    without one.
+    """
+    running = OperationStep.objects.filter(operation=OuterRef("pk"), state="running")
+    said = running.order_by("position").values(said=JSONObject(title="title", detail="detail"))
+    return operations.annotate(running_step=Subquery(said[:1]))
 
 
 def know_revisions(deployment: Deployment, known: Iterable[Revision]) -> None:

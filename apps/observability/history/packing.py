@@ -45,12 +45,15 @@ def day_of(data: bytes | memoryview, *, step: int) -> "array[float]":
 
 def joined(values: Sequence[float], *, size: int, how: Joined) -> "array[float]":
     """Join each `size` values into one; a gap only where all of them are gaps."""
-    join, found = JOINERS[how], array("f")
-    for start in range(0, len(values), size):
-        part = values[start : start + size]
-        value = join(part)
+    join, rest = JOINERS[how], len(values) % size
+    parts = [*zip(*[iter(values)] * size, strict=False)]
+    if rest:
+        parts.append(tuple(values[-rest:]))
+    found = array("f", map(join, parts))
+    for place, value in enumerate(found):
         # A gap makes a sum one; the highest is one where the first value is.
-        found.append(_without_gaps(part, join) if isnan(value) else value)
+        if isnan(value):
+            found[place] = _without_gaps(parts[place], join)
     return found
 
 
