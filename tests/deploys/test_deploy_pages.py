@@ -178,6 +178,23 @@ def test_code_that_a_cluster_would_refuse_is_refused_at_once(
     assert not default_storage.exists("code") or not default_storage.listdir("code")[1]
 
 
+def test_plugins_that_a_cluster_would_refuse_are_refused_at_once(
+    alice: User, deployment: Deployment, client_of: ClientOf, organization: Organization
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("dags/etl.py", DAG)
+        archive.writestr("plugins/data.bin", b"x" * 900_000)
+    local = send(client_of(alice), packed.getvalue(), "project.zip")
+    Deployment.objects.filter(pk=deployment.pk).update(cluster=registered(organization))
+
+    response = send(client_of(alice), packed.getvalue(), "project.zip")
+
+    assert local.status_code == 302
+    assert response.status_code == 422
+    assert "The folder plugins has 0.9 MB. A Deployment on" in response.content.decode()
+
+
 def test_what_is_large_only_before_it_is_packed_is_taken(
     alice: User, deployment: Deployment, client_of: ClientOf, organization: Organization
 ) -> None:
