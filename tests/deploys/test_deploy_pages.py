@@ -20,6 +20,7 @@ from apps.deployments.reconciling.compiler import code_name
 from apps.deploys.models import Deploy
 from apps.organizations.models import Organization
 from tests.clusters.material import registered
+from tests.core.pages import check_page
 from tests.small_disk import SmallDisk, small_disk
 
 ClientOf = Callable[[User], Client]
@@ -360,8 +361,16 @@ def test_the_page_of_a_deploy_shows_what_changed(
     settle(deployment)
     send(client, packed(same=DAG, new=DAG, edited=b"x = 1\n"), "dags.zip")
 
+    applied = Deploy.objects.get(number=2).revision.operations.get()
+    failed = {"state": "failed", "detail": "It did not start.", "log": "its last line"}
+    applied.steps.create(position=1, key="core", title="Core components", **failed)
+
     response = client.get(f"/d/{deployment.ref}/deploys/2/")
 
+    page = response.content.decode()
+    check_page(page)
+    for words in ("Core components", "It did not start.", "its last line"):
+        assert words in page
     changes = {change.path: change.change for change in response.context["changes"]}
     assert changes == {"edited.py": "changed", "new.py": "added", "old.py": "removed"}
 
