@@ -259,6 +259,17 @@ def test_a_project_with_packages_is_deployed_once_they_are_installed(
     assert program.get(at).json()["status"] == "DEPLOYED"
     assert program.get(here).json()["statusReason"] != waiting["statusReason"]
     assert Deploy.objects.get().packages_digest
+    deploy = Deploy.objects.get()
+    found = program.get(at).json()
+    assert found["number"] == deploy.number
+    assert found["packagesDigest"] == deploy.packages_digest
+    assert found["steps"][0]["state"] == "done"
+    assert all(step["startedAt"] and step["endedAt"] for step in found["steps"][:2])
+    applied = deploy.revision.operations.get()
+    applied.steps.create(position=1, key="core", title="Core", state="failed", log="line 1\nline 2")
+    last = program.get(at).json()["steps"][-1]
+    assert (last["title"], last["state"], last["log"]) == ("Core", "failed", "line 1\nline 2")
+    assert "steps" not in program.get(f"{here}/deploys").json()["deploys"][0]
 
 
 def test_what_is_wrong_with_a_project_is_said_where_its_deploy_is(
@@ -272,6 +283,8 @@ def test_what_is_wrong_with_a_project_is_said_where_its_deploy_is(
     undecided = program.get(at).json()
 
     assert (failed["status"], failed["statusReason"]) == ("FAILED", "There is no pandas 99.")
+    assert failed["steps"][-1]["state"] == "failed"
+    assert failed["steps"][-1]["detail"] == "There is no pandas 99."
     assert "/deploys/previews/1/" in undecided["statusReason"]
     assert not Deploy.objects.exists()
 

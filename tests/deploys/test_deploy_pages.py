@@ -20,6 +20,7 @@ from apps.deployments.reconciling.compiler import code_name
 from apps.deploys.models import Deploy
 from apps.organizations.models import Organization
 from tests.clusters.material import registered
+from tests.core.pages import check_page
 from tests.small_disk import SmallDisk, small_disk
 
 ClientOf = Callable[[User], Client]
@@ -176,6 +177,23 @@ def test_code_that_a_cluster_would_refuse_is_refused_at_once(
     assert 'value="Kept"' in page
     assert not Deploy.objects.exists()
     assert not default_storage.exists("code") or not default_storage.listdir("code")[1]
+
+
+def test_plugins_that_a_cluster_would_refuse_are_refused_at_once(
+    alice: User, deployment: Deployment, client_of: ClientOf, organization: Organization
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("dags/etl.py", DAG)
+        archive.writestr("plugins/data.bin", b"x" * 900_000)
+    local = send(client_of(alice), packed.getvalue(), "project.zip")
+    Deployment.objects.filter(pk=deployment.pk).update(cluster=registered(organization))
+
+    response = send(client_of(alice), packed.getvalue(), "project.zip")
+
+    assert local.status_code == 302
+    assert response.status_code == 422
+    assert "The folder plugins has 0.9 MB. A Deployment on" in response.content.decode()
 
 
 def test_what_is_large_only_before_it_is_packed_is_taken(
@@ -343,8 +361,16 @@ def test_the_page_of_a_deploy_shows_what_changed(
     settle(deployment)
     send(client, packed(same=DAG, new=DAG, edited=b"x = 1\n"), "dags.zip")
 
+    applied = Deploy.objects.get(number=2).revision.operations.get()
+    failed = {"state": "failed", "detail": "It did not start.", "log": "its last line"}
+    applied.steps.create(position=1, key="core", title="Core components", **failed)
+
     response = client.get(f"/d/{deployment.ref}/deploys/2/")
 
+    page = response.content.decode()
+    check_page(page)
+    for words in ("Core components", "It did not start.", "its last line"):
+        assert words in page
     changes = {change.path: change.change for change in response.context["changes"]}
     assert changes == {"edited.py": "changed", "new.py": "added", "old.py": "removed"}
 

@@ -1,5 +1,6 @@
 """What the API says of deploys and of uploads that become some."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from apps.deployments.models import RevisionState
 from apps.deploys.deliveries.queries import seconds_of
 from apps.deploys.incoming.images import image_of
 from apps.deploys.models import Deploy, DeployState, Kind, PreviewState, Upload
-from apps.deploys.previews.steps import steps_of_deploy
+from apps.deploys.previews.steps import DeployStep, steps_of_check, steps_of_deploy
 
 TYPES = {
     Kind.DAGS: Upload.Contents.DAGS,
@@ -82,7 +83,7 @@ class DeployShape(Shape):
 def of_upload(upload: Upload, *, address: str = "", with_steps: bool = False) -> DeployShape:
     image = image_of(upload) if upload.has_image else None
     status, reason = _progress(upload)
-    fields = _facts(upload.deploy, with_steps=with_steps) if upload.deploy else {}
+    fields = _facts_of_upload(upload, with_steps=with_steps)
     return DeployShape(
         id=public_id("upload", upload.pk),
         deployment_id=public_id("deployment", upload.deployment_id),
@@ -127,6 +128,14 @@ def id_of(deploy: Deploy) -> str:
     return public_id("upload", upload.pk) if upload else public_id("deploy", deploy.pk)
 
 
+def _facts_of_upload(upload: Upload, *, with_steps: bool) -> dict[str, Any]:
+    preview = upload.preview
+    deploy = upload.deploy or (preview.deploy if preview else None)
+    if deploy:
+        return _facts(deploy, with_steps=with_steps)
+    return {"steps": _steps(steps_of_check(preview))} if preview and with_steps else {}
+
+
 def _facts(deploy: Deploy, *, with_steps: bool) -> dict[str, Any]:
     return {
         "number": deploy.number,
@@ -137,7 +146,7 @@ def _facts(deploy: Deploy, *, with_steps: bool) -> dict[str, Any]:
         "image_digest": deploy.image_digest or None,
         "revision_number": deploy.revision.number if deploy.revision else None,
         "seconds": seconds_of(deploy),
-        "steps": _steps(deploy) if with_steps else None,
+        "steps": _steps(steps_of_deploy(deploy)) if with_steps else None,
     }
 
 
@@ -155,7 +164,7 @@ def _git(deploy: Deploy) -> GitShape | None:
     )
 
 
-def _steps(deploy: Deploy) -> list[DeployStepShape]:
+def _steps(steps: Iterable[DeployStep]) -> list[DeployStepShape]:
     return [
         DeployStepShape(
             title=one.title,
@@ -165,7 +174,7 @@ def _steps(deploy: Deploy) -> list[DeployStepShape]:
             started_at=one.started_at,
             ended_at=one.ended_at,
         )
-        for one in steps_of_deploy(deploy)
+        for one in steps
     ]
 
 

@@ -117,7 +117,9 @@ def test_plugins_of_a_project_are_files_in_every_pod_of_airflow(tmp_path: Path) 
     objects = _rendered(tmp_path, WITH_PLUGINS)
 
     [files] = _plugins(objects)
-    schemas.validate(files)
+    for one in objects:
+        if one["kind"] in ("ConfigMap", "Deployment", "StatefulSet", "Job"):
+            schemas.validate(one)
     pods = _pods(objects)
     for pod in pods.values():
         [volume] = [one for one in pod["spec"]["volumes"] if one["name"] == "extension"]
