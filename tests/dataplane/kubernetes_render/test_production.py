@@ -295,7 +295,8 @@ def _mounts(container: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_mirror_serves_every_image_of_docker_hub() -> None:
     for executor, database in (("celery", None), ("kubernetes", None), ("celery", SERVER)):
         queues = {} if executor == "celery" else {"queues": ()}
-        spec = make_spec(executor=executor, **queues)
+        settings = ProductionSpec(pgbouncer=True, prometheus=True)
+        spec = make_spec(executor=executor, settings=settings, **queues)
         config = make_config(image_mirror="mirror.test:5000/hub", database=database)
 
         images = {
@@ -308,6 +309,7 @@ def test_a_mirror_serves_every_image_of_docker_hub() -> None:
 
         assert {image.partition("/")[0] for image in images} == {"mirror.test:5000"}
         assert "mirror.test:5000/hub/library/postgres:15-bookworm" in images
+        assert "mirror.test:5000/hub/prom/statsd-exporter:v0.29.0" in images
         assert f"mirror.test:5000/hub/{spec.runtime.image}" in images
 
 
