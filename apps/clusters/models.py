@@ -145,6 +145,7 @@ class Cluster(models.Model):
 
     has_keda = models.BooleanField(default=False)
     gives_user_ids = models.BooleanField(default=False, db_default=False)
+    may_scale = models.BooleanField(default=False, db_default=False)
     version = models.CharField(max_length=60, blank=True)
     identity_seen = models.CharField(max_length=60, blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)
@@ -189,6 +190,11 @@ class Cluster(models.Model):
     @property
     def is_kubernetes(self) -> bool:
         return self.kind == self.Kind.KUBERNETES
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether Deployments hibernate and wake at their times while the portal is away."""
+        return not self.is_kubernetes or self.may_scale
 
     @property
     def named_namespaces(self) -> tuple[str, ...]:

@@ -268,8 +268,9 @@ class Permission:
 @dataclass(frozen=True, kw_only=True)
 class PlaneCheck:
     """The result of testing a data plane. `is_usable` means that a Deployment can be created on it
-    now. The cluster's default storage class comes first; `has_keda` and
-    `gives_user_ids`, for namespaces with users of their own, are None where it was not checked.
+    now. The cluster's default storage class comes first; `has_keda`,
+    `gives_user_ids`, for namespaces with users of their own, and `may_scale` are None where it was
+    not checked.
     `identity` tells clusters apart whatever their address (the uid of `kube-system`).
     """
 
@@ -280,6 +281,7 @@ class PlaneCheck:
     storage_classes: tuple[str, ...] = ()
     has_keda: bool | None = None
     gives_user_ids: bool | None = None
+    may_scale: bool | None = None
     latency_ms: int | None = None
     identity: str = ""
 

@@ -109,6 +109,21 @@ def test_drift_wakes_the_reconciler_and_ends_put_back(
     assert airflow.drift == ()
 
 
+@pytest.mark.parametrize(("seconds", "is_left"), [(-300, True), (30, True), (90, False)])
+def test_what_a_cluster_does_at_the_time_of_a_turn_is_no_drift(
+    distant: Make, remote: Cluster, plane: type[FakePlane], seconds: int, is_left: bool
+) -> None:
+    deployment = distant()
+    airflow = plane.store.airflows[deployment.ref]
+    airflow.drift = (IMAGE,)
+    at = timezone.now() + timedelta(seconds=seconds)
+    Deployment.objects.filter(pk=deployment.pk).update(hibernation_turns_at=at)
+
+    drive(deployment)
+
+    assert (airflow.drift == (IMAGE,)) is is_left
+
+
 def test_drift_that_is_left_alone_wakes_once_and_keeps_its_fields(
     distant: Make, remote: Cluster, plane: type[FakePlane]
 ) -> None:

@@ -27,6 +27,7 @@ from apps.deployments.editing.plans import plan_of
 from apps.deployments.editing.restarting import restart
 from apps.deployments.editing.services import delete_deployment, deploy_code, update_config
 from apps.deployments.models import Deployment, Operation, OperationState
+from apps.hibernation.models import Sleep
 from apps.observability.analytics.marks import marks_between
 from apps.observability.incidents.detectors import findings, seen
 from tests.deployments.conftest import CONFIGURATION
@@ -274,3 +275,35 @@ def test_charts_mark_when_it_fell_asleep_and_woke(alice: User, up: Deployment, d
 
     turns = [(one.title, one.detail) for one in marks if one.kind == "sleep"]
     assert turns == [("Fell asleep", "Alice"), ("Woke up", "the portal")]
+
+
+def test_turns_of_a_time_in_which_the_portal_was_away_are_made_up_for(
+    alice: User, up: Deployment, drive: Drive
+):
+    save_plan(actor=alice, deployment=up, plan=PLAN, now=NOW)
+
+    # From Friday 12:00 to Tuesday 20:30: a weekend, Monday's night, and Tuesday's evening.
+    assert turn_due(now=datetime(2026, 6, 9, 20, 30, tzinfo=UTC)) == 1
+
+    slept = Sleep.objects.order_by("began_at").values_list("began_at", "ended_at")
+    at = [[one and (one.day, one.hour) for one in pair] for pair in slept]
+    assert at == [[(5, 19), (8, 7)], [(8, 19), (9, 7)], [(9, 19), None]]
+    assert status(drive(up)) == "Hibernating"
+    assert Deployment.objects.get(pk=up.pk).hibernation_turns_at == datetime(
+        2026, 6, 10, 7, tzinfo=UTC
+    )
+
+
+def test_a_cluster_that_keeps_no_time_has_slept_from_when_it_was_put_to_sleep(
+    alice: User, up: Deployment
+):
+    cluster = up.cluster
+    cluster.kind, cluster.may_scale = "kubernetes", False
+    cluster.credential, cluster.server = b"sealed", "https://cluster.test"
+    cluster.save(update_fields=["kind", "may_scale", "credential", "server"])
+    save_plan(actor=alice, deployment=up, plan=PLAN, now=NOW)
+    late = datetime(2026, 6, 9, 20, 30, tzinfo=UTC)
+
+    assert turn_due(now=late) == 1
+
+    assert [one.began_at for one in Sleep.objects.all()] == [late]

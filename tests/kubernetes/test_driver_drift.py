@@ -1,10 +1,14 @@
 """What others change by hand: seen, named, and put right or left alone as the policy says."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
-from apps.dataplane.hibernation.plans import HibernationPlan, Override
+from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule, plan_to_json
 from apps.dataplane.kubernetes.config import ClusterConfig, DatabaseServer
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
@@ -479,3 +483,140 @@ def test_a_restart_by_hand_and_replicas_are_no_additions(
     template = workload(control_plane, ref, "scheduler")["spec"]["template"]
     assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
     assert workload(control_plane, ref, "worker-default")["spec"]["replicas"] == 2
+
+
+def test_a_cluster_lets_it_hibernate_and_wake_while_the_portal_is_away(
+    control_plane: ControlPlane, cluster_config: ClusterConfig, ref: str, tmp_path: Path
+) -> None:
+    config = replace(cluster_config, may_scale=True)
+    plane, namespace = KubernetesPlane(config), namespace_of(ref)
+    awake = make_spec(ref, hibernation=turned(is_hibernating=False))
+    settle(plane, awake)
+    keeper = Timekeeper(control_plane, namespace, tmp_path)
+    told = keeper.plan()
+    # No KEDA is here, which has workers stop once they are paused at none.
+    named = ("deployment/worker-default", "--replicas=0", "-n", namespace)
+    control_plane.kubectl("scale", *named)
+
+    # As it is once the time has come, without a word of the portal.
+    keeper.tell(told | {"plan": plan_to_json(turned(is_hibernating=True))})
+    keeper.run()
+
+    assert {replicas(control_plane, ref, name) for name in CORE} == {0}
+    assert paused(control_plane, namespace) == "0"
+    assert keeper.run() == ""
+
+    keeper.tell(told)
+    assert "scheduler: 0 to 1" in keeper.run()
+
+    assert {replicas(control_plane, ref, name) for name in CORE} == {1}
+    assert paused(control_plane, namespace) is None
+
+    # It did so once more, and the portal comes back and wakes it: nobody's pause stays.
+    keeper.tell(told | {"plan": plan_to_json(turned(is_hibernating=True))})
+    keeper.run()
+    asleep = replace(awake, hibernation=turned(is_hibernating=True), is_hibernating=True)
+    settle(plane, asleep)
+    assert not plane.observe(ref=ref).is_drifted
+    settle(plane, awake)
+    assert paused(control_plane, namespace) is None
+    assert {replicas(control_plane, ref, name) for name in CORE} == {1}
+    assert not plane.observe(ref=ref).is_drifted
+
+    # The account may do this and nothing else.
+    may = "auth", "can-i", "--quiet", "-n", namespace, f"--as={keeper.user}"
+    for what in (
+        ("patch", "deployments", "scheduler"),
+        ("patch", "deployments", "postgres", "--subresource=scale"),
+        ("get", "secrets"),
+        ("create", "pods"),
+        ("update", "configmaps", "hibernation"),
+        ("get", "configmaps", "environment"),
+    ):
+        verb, kind, *rest = what
+        named = [f"{kind}/{rest[0]}", *rest[1:]] if rest else [kind]
+        answer = control_plane.kubectl(*may[:2], verb, *named, *may[3:], may_fail=True)
+        assert answer.startswith("no"), what
+
+
+CORE = ("api-server", "scheduler", "dag-processor", "triggerer")
+
+
+def turned(*, is_hibernating: bool) -> HibernationPlan:
+    """A plan whose schedule is far away, and whose override says what is to be now."""
+    until = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=36_500)
+    return HibernationPlan(
+        schedules=(Schedule(hibernate_at="0 0 1 1 *", wake_at="0 1 1 1 *"),),
+        override=Override(
+            is_hibernating=is_hibernating, since=datetime(2026, 1, 1, tzinfo=UTC), until=until
+        ),
+    )
+
+
+class Timekeeper:
+    """The pod of a CronJob, on this machine: its files, its account, its command."""
+
+    def __init__(self, control_plane: ControlPlane, namespace: str, folder: Path) -> None:
+        self.control_plane, self.namespace = control_plane, namespace
+        self.files, self.account = folder / "files", folder / "account"
+        self.user = f"system:serviceaccount:{namespace}:hibernation"
+        self.where = ("-n", namespace)
+        (cron_job,) = [one for one in control_plane.objects("cronjobs", namespace) if _is_wake(one)]
+        pod = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        assert pod["serviceAccountName"] == "hibernation"
+        (volume,) = pod["volumes"]
+        sources = self._config_map(volume["configMap"]["name"])
+        for item in volume["configMap"]["items"]:
+            path = self.files / item["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(sources[item["key"]])
+        (mount,) = pod["containers"][0]["volumeMounts"]
+        _, program = pod["containers"][0]["args"]
+        self.program = self.files / program.removeprefix(f"{mount['mountPath']}/")
+        self.account.mkdir()
+        token = control_plane.kubectl("create", "token", "hibernation", *self.where).strip()
+        (self.account / "token").write_text(token)
+        (self.account / "namespace").write_text(namespace)
+        (self.account / "ca.crt").write_text(control_plane.connection.ca_certificate)
+
+    def plan(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._config_map("hibernation")["plan.json"])
+        return found
+
+    def tell(self, plan: dict[str, Any]) -> None:
+        change = json.dumps({"data": {"plan.json": json.dumps(plan)}})
+        named = ("configmap", "hibernation", *self.where)
+        self.control_plane.kubectl("patch", *named, "--type=merge", "-p", change)
+
+    def run(self) -> str:
+        """Let it run to its end; return what it logged."""
+        server = self.control_plane.connection.server
+        command = [sys.executable, "-P", str(self.program), server, str(self.account)]
+        # Without the portal's own modules: those of the ConfigMap alone.
+        environment = {"PATH": "/usr/bin", "PYTHONPATH": str(self.files)}
+        done = subprocess.run(
+            command, env=environment, cwd="/", capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def _config_map(self, name: str) -> dict[str, str]:
+        text = self.control_plane.kubectl("get", "configmap", name, *self.where, "-o", "json")
+        data: dict[str, str] = json.loads(text)["data"]
+        return data
+
+
+def _is_wake(cron_job: dict[str, Any]) -> bool:
+    return bool(cron_job["metadata"]["name"] == "wake-1")
+
+
+def replicas(control_plane: ControlPlane, ref: str, name: str) -> int:
+    found: int = workload(control_plane, ref, name)["spec"]["replicas"]
+    return found
+
+
+def paused(control_plane: ControlPlane, namespace: str) -> str | None:
+    (scaler,) = control_plane.objects("scaledobjects", namespace)
+    annotations = scaler["metadata"].get("annotations", {})
+    found: str | None = annotations.get("autoscaling.keda.sh/paused-replicas")
+    return found

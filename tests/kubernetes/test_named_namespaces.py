@@ -6,13 +6,13 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from apps.dataplane.errors import DataPlaneError, Permanent
-from apps.dataplane.hibernation.plans import HibernationPlan, Override
+from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule
 from apps.dataplane.kubernetes.api.errors import Refused
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL
@@ -22,6 +22,7 @@ from tests.dataplane.local_world import eventually
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.deployments import remove, settle, small_spec
 
+NIGHTS = Schedule(hibernate_at="0 19 * * *", wake_at="0 7 * * *", time_zone="Europe/Oslo")
 READER = f"{permissions.ACCOUNT}-reader"
 
 
@@ -75,6 +76,8 @@ def test_a_deployment_lives_in_a_named_namespace_from_its_first_apply_to_its_end
     assert check.is_usable, check.findings
     assert [one.what for one in check.permissions if one.missing] == []
     assert check.identity
+    assert check.may_scale
+    plane = KubernetesPlane(replace(config, may_scale=True))
 
     settle(plane, small_spec("shop"))
     assert plane.observe(ref="shop").health == "healthy"
@@ -90,10 +93,12 @@ def test_a_deployment_lives_in_a_named_namespace_from_its_first_apply_to_its_end
     assert plane.drift(spec=small_spec("shop", revision=2)) == ()
     assert "scheduler" in plane.components(ref="shop")
 
-    since = datetime.now(UTC) - timedelta(days=1)
-    plan = HibernationPlan(override=Override(is_hibernating=True, since=since))
+    # The times of its schedule are kept there by an account that the portal may make.
+    override = Override(is_hibernating=True, since=datetime.now(UTC))
+    plan = HibernationPlan(schedules=(NIGHTS,), override=override, task_minutes=1)
     settle(plane, small_spec("shop", revision=3, hibernation=plan, is_hibernating=True))
     assert plane.observe(ref="shop").health == "stopped"
+    assert control_plane.exists("cronjob", "wake-1", "-n", named[0])
 
     remove(plane, "shop")
     assert plane.observe(ref="shop").health == "stopped"

@@ -70,6 +70,7 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
             airflow_url=settings.AIRFLOW_URL,
             has_keda=cluster.has_keda,
             gives_user_ids=cluster.gives_user_ids,
+            may_scale=cluster.may_scale,
             scale_down_seconds=settings.CLUSTER_SCALE_DOWN_SECONDS,
             task_log_days=settings.TASK_LOG_DAYS,
             parse_log_hours=settings.PARSE_LOG_HOURS,

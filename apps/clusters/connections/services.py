@@ -314,9 +314,9 @@ def _kind_of(connection: Connection) -> str:
     return Cluster.CredentialKind.CERTIFICATE
 
 
-def _kind(cluster: Cluster) -> tuple[bool, bool]:
+def _kind(cluster: Cluster) -> tuple[bool, bool, bool]:
     """Return what tests find out and Deployments are rendered by."""
-    return cluster.has_keda, cluster.gives_user_ids
+    return cluster.has_keda, cluster.gives_user_ids, cluster.may_scale
 
 
 def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
@@ -333,6 +333,8 @@ def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
         cluster.has_keda = check.has_keda
     if check.gives_user_ids is not None:
         cluster.gives_user_ids = check.gives_user_ids
+    if check.may_scale is not None:
+        cluster.may_scale = check.may_scale
     # It answers, so the circuit breaker closes.
     cluster.failures, cluster.last_error = 0, ""
     cluster.unreachable_since = cluster.blind_until = None
@@ -343,6 +345,7 @@ def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
         "identity_seen",
         "has_keda",
         "gives_user_ids",
+        "may_scale",
         "failures",
         "last_error",
         "unreachable_since",

@@ -129,7 +129,9 @@ class ClusterConfig:
     `airflow_url` is the origin of the
     Airflow UIs: each lives below `/<ref>/`. Without a `registry` projects bring no packages.
     With `gives_user_ids` each namespace has users and groups of its own for pods, as in OpenShift,
-    and refuses others. Below `image_mirror`, `host[:port]/path`, are copies of Docker Hub's images.
+    and refuses others. With `may_scale` the portal may let an account of a Deployment change the
+    number of its pods, which hibernation without the portal needs. Below `image_mirror`,
+    `host[:port]/path`, are copies of Docker Hub's images.
     """
 
     connection: Connection
@@ -152,6 +154,7 @@ class ClusterConfig:
     registry: Registry | None = None
     image_mirror: str = ""
     gives_user_ids: bool = False
+    may_scale: bool = False
 
     def mirrored(self, image: str) -> str:
         """Return where nodes pull an image: one of Docker Hub at its path in the mirror, if there

@@ -11,9 +11,10 @@ from django.db import transaction
 
 from apps.accounts.models import User
 from apps.core.errors import Invalid
+from apps.dataplane.hibernation import turns
 from apps.dataplane.hibernation.plans import HibernationPlan, Override
-from apps.dataplane.hibernation.turns import active_override
-from apps.deployments.editing.plans import awake, plan_of, store_plan
+from apps.dataplane.hibernation.turns import active_override, next_turn
+from apps.deployments.editing.plans import TURN_LISTENERS, awake, plan_of, store_plan
 from apps.deployments.editing.revisions import apply_again, supersede_operation
 from apps.deployments.models import (
     Deployment,
@@ -27,6 +28,8 @@ from apps.deployments.operations import begin_operation, lock_deployment
 TURNS = (Operation.Kind.HIBERNATE, Operation.Kind.WAKE)
 TITLES = {Operation.Kind.HIBERNATE: "Hibernate", Operation.Kind.WAKE: "Wake up"}
 AT_ONCE = 100
+# Of one Deployment, while the portal was away: two months of nights.
+MOST_MISSED = 120
 LONGEST = timedelta(days=366)
 
 
@@ -105,10 +108,30 @@ def _turn(deployment_id: int, now: datetime) -> bool:
         return False
     deployment = Deployment.objects.select_related(*related).get(pk=deployment_id)
     plan = plan_of(deployment)
-    if active_override(plan, now) is None:
+    at = _last_turn(deployment, plan, now) if deployment.cluster.keeps_time else now
+    if active_override(plan, at) is None:
         plan = replace(plan, override=None)
-    _save(None, deployment, plan, now=now, reason="its schedule")
+    _save(None, deployment, plan, now=at, reason="its schedule")
     return True
+
+
+def _last_turn(deployment: Deployment, plan: HibernationPlan, now: datetime) -> datetime:
+    """Return when the data plane turned last by itself, and tell of the turns before, which came
+    and went while the portal was away.
+    """
+    at, is_asleep = deployment.hibernation_turns_at or now, deployment.is_hibernating
+    for _ in range(MOST_MISSED):
+        following = next_turn(plan, at)
+        if following is None or following.at > now:
+            break
+        deployment.is_hibernating = turns.is_hibernating(plan, at)
+        for listener in TURN_LISTENERS:
+            listener(deployment, at)
+        at = following.at
+    else:
+        at = now
+    deployment.is_hibernating = is_asleep
+    return at
 
 
 def _checked(until: datetime | None, now: datetime) -> datetime | None:

@@ -1,7 +1,9 @@
 """The Deployments and clusters whose manifests are kept as golden files."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import (
     ClusterConfig,
@@ -97,6 +99,24 @@ VARIABLES = (
 )
 
 
+NIGHTS = HibernationPlan(
+    schedules=(
+        Schedule(
+            hibernate_at="30 2 * * MON-FRI",
+            wake_at="0 7 * * 1-5,7",
+            time_zone="Europe/Oslo",
+            description=f'{CANARY}: $(HOSTNAME) "…',
+        ),
+        Schedule(hibernate_at="0 1 1 * *", wake_at="0 9 1 * *", is_enabled=False),
+    ),
+    override=Override(
+        is_hibernating=False,
+        since=datetime(2026, 11, 27, 12, tzinfo=UTC),
+        until=datetime(2026, 11, 29, 23, 59, 1, tzinfo=UTC),
+    ),
+)
+
+
 def make_spec(**changes: Any) -> DeploymentSpec:
     ref = changes.pop("ref", REF)
     return specs.make_spec(ref, **{"sign_in": SIGN_IN, **changes})
@@ -150,6 +170,7 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
         make_spec(settings=ProductionSpec(prometheus=True, statsd_address="statsd.test:9125")),
         make_config(),
     ),
+    "timekeeping": (make_spec(hibernation=NIGHTS), make_config(may_scale=True)),
     "longest-names": (
         make_spec(ref=LONGEST_REF, queues=(specs.DEFAULT_QUEUE, LONGEST)),
         make_config(database=SERVER, logs_storage_class="shared", logs_access="ReadWriteOnce"),

@@ -31,6 +31,7 @@ DIFFERS_FROM = {
     "production": "celery-keda",
     "pgbouncer": "celery-keda",
     "prometheus": "celery-keda",
+    "timekeeping": "celery-keda",
 }
 
 

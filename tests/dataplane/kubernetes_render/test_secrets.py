@@ -116,7 +116,7 @@ def test_no_value_of_a_user_stands_in_a_pod_s_own_environment() -> None:
                 assert not [value for value in plain if "$(" in value]
 
 
-def test_only_what_starts_task_pods_gets_a_token() -> None:
+def test_only_what_starts_task_pods_or_scales_gets_a_token() -> None:
     for case in CASES:
         with_token = {
             _component(pod)
@@ -124,10 +124,13 @@ def test_only_what_starts_task_pods_gets_a_token() -> None:
             for pod in pods_in(manifest)
             if pod["spec"].get("automountServiceAccountToken") is not False
         }
-        spec = CASES[case][0]
+        spec, config = CASES[case]
         expected = {"scheduler", "api-server"} if spec.executor == "kubernetes" else set()
-        operates = spec.settings.pod_operator
-        assert with_token == (expected | {"worker", "triggerer"} if operates else expected)
+        if spec.settings.pod_operator:
+            expected |= {"worker", "triggerer"}
+        if config.may_scale:
+            expected |= {"hibernation"}
+        assert with_token == expected
 
 
 def test_passwords_differ_between_deployments_and_purposes() -> None:

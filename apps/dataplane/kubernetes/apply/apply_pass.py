@@ -28,6 +28,7 @@ from apps.dataplane.kubernetes.api.kinds import (
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.apply.apply_state import ApplyState
+from apps.dataplane.kubernetes.apply.hibernating import without_pause
 from apps.dataplane.kubernetes.apply.named_namespaces import refuse_to_take
 from apps.dataplane.kubernetes.apply.nudge_configmaps import (
     ENVIRONMENT_ANNOTATION,
@@ -172,6 +173,7 @@ class ApplyPass:
             raise self._immutable(one, error) from None
         if kind not in CREATED_ONCE and added_fields(live):
             live = self._without_additions(manifest, live)
+        live = without_pause(self.api, manifest, live)
         live["metadata"].pop("managedFields", None)
         if one not in self.state.live:
             self.state.made.add(one)

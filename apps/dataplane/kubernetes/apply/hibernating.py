@@ -7,14 +7,17 @@ from datetime import UTC, datetime, timedelta
 from apps.dataplane.hibernation.plans import MOST_TASK_MINUTES
 from apps.dataplane.hibernation.turns import hibernates_since
 from apps.dataplane.kubernetes.api.client import Api
-from apps.dataplane.kubernetes.api.kinds import POD, Manifest
+from apps.dataplane.kubernetes.api.kinds import POD, SCALED_OBJECT, Manifest, kind_of
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.names import COMPONENT_LABEL, QUEUE_LABEL
+from apps.dataplane.kubernetes.names import COMPONENT_LABEL, PAUSED_ANNOTATION, QUEUE_LABEL
 from apps.dataplane.kubernetes.observe.objects.live_objects import selector
 from apps.dataplane.kubernetes.render.pods.placement import TASK
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
 
+# As which runtime/timekeeping/hibernate.py writes.
+TIMEKEEPER = "astro-portal-hibernation"
+_PAUSE = f"f:{PAUSED_ANNOTATION}"
 ENDED = ("Succeeded", "Failed")
 MOST_NAMED = 3
 
@@ -65,6 +68,27 @@ def end(api: Api, pods: list[Manifest]) -> None:
 
 def _is_patient(pod: Manifest) -> bool:
     return int(pod["metadata"].get("deletionGracePeriodSeconds") or 0) > 0
+
+
+def without_pause(api: Api, manifest: Manifest, live: Manifest) -> Manifest:
+    """Return a rule of KEDA that was applied. A pause that the cluster itself set at the time of a
+    plan is not the portal's alone, so applying the rule without it does not end it.
+    """
+    metadata = live["metadata"]
+    wanted = manifest["metadata"].get("annotations") or {}
+    is_pause = PAUSED_ANNOTATION in (metadata.get("annotations") or {})
+    if kind_of(manifest) != SCALED_OBJECT or PAUSED_ANNOTATION in wanted or not is_pause:
+        return live
+    if not any(_is_pause_of_timekeeper(one) for one in metadata.get("managedFields") or ()):
+        return live
+    change = {"metadata": {"annotations": {PAUSED_ANNOTATION: None}}}
+    name, namespace = metadata["name"], metadata["namespace"]
+    return api.merge(SCALED_OBJECT, name, change, namespace=namespace)
+
+
+def _is_pause_of_timekeeper(entry: Manifest) -> bool:
+    metadata = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
+    return entry.get("manager") == TIMEKEEPER and _PAUSE in (metadata.get("f:annotations") or {})
 
 
 def _may_run_tasks(pod: Manifest, spec: DeploymentSpec) -> bool:

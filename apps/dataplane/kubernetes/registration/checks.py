@@ -17,7 +17,12 @@ from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.kubernetes.registration import keda_schema, task_pod_policy
 from apps.dataplane.kubernetes.registration.airflow_way import way_finding
 from apps.dataplane.kubernetes.registration.images.registry import registry_finding
-from apps.dataplane.kubernetes.registration.permissions import WHICH_CLUSTER, Rule, needed_in
+from apps.dataplane.kubernetes.registration.permissions import (
+    SCALES,
+    WHICH_CLUSTER,
+    Rule,
+    needed_in,
+)
 from apps.dataplane.kubernetes.registration.storage import (
     classes_of,
     name_of,
@@ -77,6 +82,7 @@ def check_cluster(api: Api, config: ClusterConfig) -> PlaneCheck:
         storage_classes=class_names,
         has_keda=has_keda and not unknown,
         gives_user_ids=gives_user_ids,
+        may_scale=not any(p.missing for p, rule in permissions if rule == SCALES),
         latency_ms=latency_ms,
         identity=identity,
     )

@@ -36,6 +36,13 @@ class Rule:
     is_of_cluster: bool = False
 
 
+SCALES = Rule(
+    group="apps",
+    resources=("deployments/scale",),
+    verbs=("get", "patch"),
+    why="Hibernating and waking at their times while the portal is away",
+    is_required=False,
+)
 NEEDED = (
     Rule(resources=("namespaces",), verbs=MANAGE, why="A namespace for each Deployment"),
     Rule(
@@ -55,6 +62,7 @@ NEEDED = (
         verbs=MANAGE,
         why="The components of Airflow and its workers",
     ),
+    SCALES,
     Rule(
         group="batch",
         resources=("jobs", "cronjobs"),

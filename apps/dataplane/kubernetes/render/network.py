@@ -8,6 +8,7 @@ from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.identity import cloud_of
 from apps.dataplane.kubernetes.render.peers import NAMES, anywhere
 from apps.dataplane.kubernetes.render.pods import database
+from apps.dataplane.kubernetes.render.pods.access import HIBERNATION
 from apps.dataplane.kubernetes.render.target import (
     API_PORT,
     EXPORTER_SERVICE,
@@ -32,6 +33,8 @@ PROMETHEUS = {"app.kubernetes.io/name": "prometheus"}
 def policies(target: Target) -> tuple[Manifest, ...]:
     """Return the NetworkPolicies of the namespace."""
     found = [_deny_all(target), _names(target), _outside(target), _to_api_server(target)]
+    if target.keeps_time:
+        found.append(_to_kubernetes(target))
     if cloud_of(target).addresses:
         found.append(_to_identity(target))
     if target.spec.executor == "celery":
@@ -71,6 +74,13 @@ def _outside(target: Target) -> Manifest:
     return _policy(
         target, "outside", _one_of(inside), policyTypes=["Egress"], egress=[{"to": anywhere()}]
     )
+
+
+def _to_kubernetes(target: Target) -> Manifest:
+    """Let the program that keeps time reach the API of the cluster, whose address is unknown."""
+    selector = {"matchLabels": target.selector(HIBERNATION)}
+    egress = [{"to": anywhere()}]
+    return _policy(target, HIBERNATION, selector, policyTypes=["Egress"], egress=egress)
 
 
 def _to_identity(target: Target) -> Manifest:

@@ -7,6 +7,7 @@ DATABASE_CA = f"{PROGRAMS}/database-ca.pem"
 EXAMPLES = "/opt/portal/example_dags"
 PUBLIC_KEY = "/opt/portal/sign-in/public-key.pem"
 ENVIRONMENT = "/opt/portal/environment/objects.json"
+TIMEKEEPING = "/opt/portal/timekeeping"
 CA_BUNDLE = "/opt/portal/trust/ca-bundle.pem"
 POD_TEMPLATE = "/opt/portal/pod-template/pod.yaml"
 

@@ -16,6 +16,7 @@ from apps.dataplane.kubernetes.render.components.log_cleanup import log_cleanup
 from apps.dataplane.kubernetes.render.components.migration import migration
 from apps.dataplane.kubernetes.render.components.pgbouncer import pgbouncer
 from apps.dataplane.kubernetes.render.components.task_pods import task_pod_template
+from apps.dataplane.kubernetes.render.components.timekeeping import cron_jobs, program_and_plan
 from apps.dataplane.kubernetes.render.components.workers import workers
 from apps.dataplane.kubernetes.render.namespace import limits, namespace, quota
 from apps.dataplane.kubernetes.render.network import policies
@@ -58,12 +59,19 @@ def render(
             *task_pods,
             *mappings(target),
             *code_slots(target),
+            *program_and_plan(target),
             free=True,
         ),
         *(server_stages(target, config.database) if config.database else ()),
         _stage("data", "Storage, database and broker", *_data(configuration), waits=True),
         _stage("migration", "Database migration", migration(configuration), waits=True),
-        _stage("core", "Core components", *core(configuration, task_pods), *_beside(configuration)),
+        _stage(
+            "core",
+            "Core components",
+            *core(configuration, task_pods),
+            *_beside(configuration),
+            *cron_jobs(target),
+        ),
         _stage("workers", "Workers", *_workers(configuration), free=True),
         _stage("autoscaling", "Autoscaling", *_autoscaling(target)),
     )

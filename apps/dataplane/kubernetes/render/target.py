@@ -106,6 +106,41 @@ class Target:
         return self.config.has_keda and (bool(self.spec.queues) or self.scales_triggerers)
 
     @property
+    def keeps_time(self) -> bool:
+        """Whether the cluster itself lets the Deployment hibernate and wake at its times."""
+        plan = self.spec.hibernation
+        has_times = any(schedule.is_enabled for schedule in plan.schedules)
+        ends = plan.override is not None and plan.override.until is not None
+        return self.config.may_scale and (has_times or ends)
+
+    @property
+    def awake(self) -> dict[str, int]:
+        """How many pods the workloads have that hibernation scales, by name. Those that KEDA scales
+        are not among them.
+        """
+        settings, executor = self.spec.settings, self.spec.executor
+        found = {
+            name: sizes.replicas_of(name, settings, executor)
+            for name in (API_SERVICE, "scheduler", "dag-processor", "triggerer")
+        }
+        if settings.pgbouncer:
+            found[POOLER_SERVICE] = sizes.pooler_replicas(settings)
+        if settings.has_exporter:
+            found[EXPORTER_SERVICE] = 1
+        if not self.config.has_keda:
+            queues = self.spec.queues
+            found |= {names.worker_name(one.name): max(1, one.min_workers) for one in queues}
+        return {name: n for name, n in found.items() if name not in self.scaled_names}
+
+    @property
+    def scaled_names(self) -> list[str]:
+        """The rules of KEDA, by name."""
+        if not self.config.has_keda:
+            return []
+        queues = [names.worker_name(one.name) for one in self.spec.queues]
+        return [*queues, *(["triggerer"] if self.scales_triggerers else [])]
+
+    @property
     def path(self) -> str:
         """The path of this Airflow below the origin, `/<ref>`."""
         return f"/{self.ref}"

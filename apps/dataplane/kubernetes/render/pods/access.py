@@ -15,6 +15,7 @@ AIRFLOW = "airflow"  # no rights
 TASKS = "tasks"
 SCHEDULER = "scheduler"
 API_SERVER = "api-server"
+HIBERNATION = "hibernation"  # scales the workloads of its Deployment
 RBAC = "rbac.authorization.k8s.io"
 
 LAUNCHES_PODS = (
@@ -45,6 +46,11 @@ def access(target: Target) -> tuple[Manifest, ...]:
     accounts = [_account(target, AIRFLOW), tasks]
     if target.spec.settings.pod_operator:
         accounts += _granted(target, TASKS, OPERATES_PODS)
+    if target.keeps_time:
+        accounts += [
+            _account(target, HIBERNATION),
+            *_granted(target, HIBERNATION, _turns(target)),
+        ]
     if target.spec.executor != "kubernetes":
         return tuple(accounts)
     return (
@@ -61,6 +67,32 @@ def has_token(target: Target, account: str) -> bool:
     if account == TASKS:
         return target.spec.settings.pod_operator
     return account in (SCHEDULER, API_SERVER)
+
+
+def _turns(target: Target) -> tuple[dict[str, Any], ...]:
+    """Return what it takes to put this Deployment to sleep and to wake it: numbers of pods, not
+    what runs in them, and the end of tasks whose time is over.
+    """
+    scales = {
+        "apiGroups": ["apps"],
+        "resources": ["deployments/scale"],
+        "resourceNames": sorted(target.awake),
+        "verbs": ["get", "patch"],
+    }
+    pauses = {
+        "apiGroups": ["keda.sh"],
+        "resources": ["scaledobjects"],
+        "resourceNames": sorted(target.scaled_names),
+        "verbs": ["get", "patch"],
+    }
+    plan = {
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        "resourceNames": [HIBERNATION],
+        "verbs": ["get"],
+    }
+    tasks = {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete", "list"]}
+    return (scales, *([pauses] if target.scaled_names else []), plan, tasks)
 
 
 def _account(target: Target, name: str) -> Manifest:
