@@ -172,8 +172,8 @@ class SettingsForm(NameForm, KeptForm):
         required=False,
         max_length=300,
         help_text="Like registry.example.org/docker-hub, where nodes do not reach Docker Hub. All "
-        "images of Airflow, PostgreSQL, Redis and PgBouncer are pulled below it, at their paths on "
-        "Docker Hub. Images that name a registry stay there.",
+        "images of Airflow, PostgreSQL, Redis, PgBouncer and the exporter for Prometheus are "
+        "pulled below it, at their paths on Docker Hub. Images that name a registry stay there.",
         widget=forms.TextInput(attrs={"spellcheck": "false"}),
     )
     registry_repository = forms.CharField(

@@ -186,6 +186,19 @@ def test_a_prometheus_reaches_the_exporter_by_labels_that_the_cluster_names() ->
     assert "statsd" not in outside["values"]
 
 
+def test_an_exporter_sleeps_with_its_deployment_whoever_puts_it_to_sleep() -> None:
+    settings = ProductionSpec(prometheus=True)
+    spec = make_spec(settings=settings, is_hibernating=True)
+
+    found = manifests(render(spec=spec, config=make_config()))
+
+    [exporter] = [
+        one for one in found if (one["kind"], one["metadata"]["name"]) == ("Deployment", "statsd")
+    ]
+    assert exporter["spec"]["replicas"] == 0
+    assert Target(spec=make_spec(settings=settings), config=make_config()).awake["statsd"] == 1
+
+
 def test_metrics_go_to_a_collector_and_then_there_is_no_exporter() -> None:
     found = rendered(prometheus=True, otel_metrics="http://otel.test:4318/v1/metrics")
 
@@ -295,7 +308,8 @@ def _mounts(container: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_mirror_serves_every_image_of_docker_hub() -> None:
     for executor, database in (("celery", None), ("kubernetes", None), ("celery", SERVER)):
         queues = {} if executor == "celery" else {"queues": ()}
-        spec = make_spec(executor=executor, **queues)
+        settings = ProductionSpec(pgbouncer=True, prometheus=True)
+        spec = make_spec(executor=executor, settings=settings, **queues)
         config = make_config(image_mirror="mirror.test:5000/hub", database=database)
 
         images = {
@@ -308,6 +322,7 @@ def test_a_mirror_serves_every_image_of_docker_hub() -> None:
 
         assert {image.partition("/")[0] for image in images} == {"mirror.test:5000"}
         assert "mirror.test:5000/hub/library/postgres:15-bookworm" in images
+        assert "mirror.test:5000/hub/prom/statsd-exporter:v0.29.0" in images
         assert f"mirror.test:5000/hub/{spec.runtime.image}" in images
 
 

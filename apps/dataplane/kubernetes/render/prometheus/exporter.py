@@ -23,7 +23,7 @@ from apps.dataplane.kubernetes.render.target import (
     Target,
 )
 
-IMAGE = "quay.io/prometheus/statsd-exporter:v0.29.0"
+IMAGE = "prom/statsd-exporter:v0.29.0"
 NOBODY = 65_534
 MAPPINGS_MAP = "statsd-mappings"
 FOLDER, FILE = "/etc/statsd-exporter", "mappings.yml"
