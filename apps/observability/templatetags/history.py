@@ -1,10 +1,10 @@
 """The last 24 hours of Deployments as small bars, for pages of the apps below."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol
+from typing import Protocol, cast
 
 from django import template
 from django.core.cache import cache
@@ -64,9 +64,10 @@ def last_days(rows: Sequence[HasRef]) -> list[tuple[HasRef, SafeString | str]]:
         return []
     refs = [row.ref for row in rows]
     digest = blake2b("\n".join(refs).encode(), digest_size=16).hexdigest()
-    known = cache.get_or_set(
+    stored = cache.get_or_set(
         f"last-days:{digest}", lambda: runs_by_hour(refs=refs, now=timezone.now()), KEPT_SECONDS
     )
+    known = cast(Mapping[str, Sequence[Sequence[int] | None]], stored)
     return [(row, drawn(tuple(_hour(one) for one in known[row.ref]))) for row in rows]
 
 
