@@ -17,7 +17,10 @@ from apps.dataplane.clouds import aws, azure, google, tokens
 from apps.dataplane.clouds.identities import AwsIdentity, AzureIdentity
 from apps.dataplane.clouds.renewing import Lasting, Renewing
 from apps.dataplane.errors import DataPlaneError, Permanent, Temporary, Unreachable
+from apps.dataplane.kubernetes.config import ClusterConfig, Connection
+from apps.dataplane.kubernetes.plane import KubernetesPlane
 from tests.clusters.clouds import REGION, ROLE, Recorded, fake_aws
+from tests.clusters.material import certificate
 
 GUID = "0a1b2c3d-0000-4000-8000-00000000000a"
 CLUSTER_ID = (
@@ -199,6 +202,21 @@ def test_a_cluster_costs_a_token_in_ten_minutes_however_many_ask(aws_account, mo
         assert at == [0, 600, 1200, 1800, 2400]
     # The first also loads the library and assumes the role.
     assert max(cpu for _, _, cpu in minted[1:]) <= 0.05
+
+
+def test_a_private_endpoint_that_the_portal_does_not_reach_is_said(aws_account) -> None:
+    connection = Connection(
+        server="https://127.0.0.1:1", ca_certificate=certificate(), identity=IDENTITY
+    )
+    config = ClusterConfig(
+        connection=connection, portal_id="p1", airflow_url="http://a.test", has_keda=False
+    )
+
+    check = KubernetesPlane(config).check()
+
+    assert not check.is_usable
+    assert "does not accept connections" in check.findings[0].detail
+    assert "the portal needs a way into that network" in check.findings[0].remedy
 
 
 def test_clusters_are_found_and_described(aws_account) -> None:

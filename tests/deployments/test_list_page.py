@@ -61,7 +61,7 @@ def test_an_empty_workspace_says_what_a_deployment_is(browser: Client, cluster: 
     assert "Create your first Deployment" in text
 
 
-def test_the_list_asks_the_database_five_times_however_long_it_is(
+def test_the_list_asks_the_database_four_times_however_long_it_is(
     browser: Client, workspace: Workspace, cluster: Cluster
 ) -> None:
     fill_workspace(workspace, cluster, 1000)
@@ -71,7 +71,7 @@ def test_the_list_asks_the_database_five_times_however_long_it_is(
         response = browser.get(URL)
 
     assert response.status_code == 200
-    assert len(queries) <= 5, "\n\n".join(query["sql"] for query in queries)
+    assert len(queries) <= 4, "\n\n".join(query["sql"] for query in queries)
     assert response.content.count(b'<th scope="row">') == 50
 
 
@@ -105,7 +105,7 @@ def test_somebody_who_may_not_create_costs_no_more(
         response = reader.get(URL)
 
     assert "Needs the role" in text_of(response)
-    assert len(queries) <= 5, "\n\n".join(query["sql"] for query in queries)
+    assert len(queries) <= 4, "\n\n".join(query["sql"] for query in queries)
 
 
 def test_what_needs_attention_comes_first(

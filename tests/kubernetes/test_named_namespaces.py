@@ -169,6 +169,8 @@ def test_rights_that_can_be_done_without_do_not_end_what_is_seen(
         eventually(lambda: watch.cache.is_fresh, seconds=20)
     finally:
         watch.stop()
+    with pytest.raises(Refused, match="does not list"):
+        remove(plane, "shop")
 
 
 def test_the_portal_gets_no_further_than_the_manifest_says(

@@ -106,6 +106,7 @@ class ClusterWatch:
                 labels=labels,
                 fields=fields,
                 may_be_unknown=True,
+                may_be_forbidden=True,
                 size=PAGE,
             )
             for page in pages:

@@ -91,11 +91,12 @@ class Api:
         fields: str = "",
         metadata_only: bool = False,
         may_be_unknown: bool = False,
+        may_be_forbidden: bool = False,
         size: int = PAGE,
     ) -> Iterator[Page]:
         """Yield a LIST in pages of `size`. Raises Gone when the continue token has expired,
-        NotFound when the cluster does not know the kind, unless it may be unknown; one that can be
-        missed may also be forbidden then.
+        NotFound when the cluster does not know the kind, unless it may be unknown, and Refused
+        where it must not be read, unless it can be missed and may be forbidden.
         """
         query = _given(limit=str(size), labelSelector=labels, fieldSelector=fields)
         while True:
@@ -110,9 +111,9 @@ class Api:
             try:
                 answer = self._caller.json(call)
             except refusals.Refused as error:
-                is_absent = isinstance(error, refusals.NotFound)
-                is_missed = kind.can_be_missed and error.status == FORBIDDEN
-                if may_be_unknown and (is_absent or is_missed):
+                is_absent = may_be_unknown and isinstance(error, refusals.NotFound)
+                can_be_missed = may_be_forbidden and kind.can_be_missed
+                if is_absent or (can_be_missed and error.status == FORBIDDEN):
                     return
                 raise
             items, metadata = answer.get("items") or [], answer.get("metadata") or {}
@@ -132,8 +133,9 @@ class Api:
         labels: str = "",
         fields: str = "",
         metadata_only: bool = False,
+        may_be_forbidden: bool = False,
     ) -> list[Manifest]:
-        """Read all objects of a kind; a kind that the cluster does not know has none."""
+        """Read all objects of a kind, as `pages` does; one that is not known there has none."""
         pages = self.pages(
             kind,
             namespace=namespace,
@@ -141,6 +143,7 @@ class Api:
             fields=fields,
             metadata_only=metadata_only,
             may_be_unknown=True,
+            may_be_forbidden=may_be_forbidden,
         )
         return [item for page in pages for item in page.items]
 

@@ -14,7 +14,7 @@ HOME_PREFIX = "airflow-"
 @dataclass(frozen=True)
 class Kind:
     """One kind of the Kubernetes API; `api_version` as it stands in manifests. One that
-    `can_be_missed` counts as absent where the portal may not read it.
+    `can_be_missed` counts as absent for observations where the portal may not read it.
     """
 
     api_version: str

@@ -50,7 +50,13 @@ def observe_deployment(api: Api, *, config: ClusterConfig, ref: str) -> Observat
 
     def read(kind: Kind) -> list[Manifest]:
         chosen = {"fields": "type=Warning"} if kind == EVENT else {"labels": labels}
-        found = api.list(kind, namespace=home, metadata_only=kind not in WHOLE, **chosen)
+        found = api.list(
+            kind,
+            namespace=home,
+            metadata_only=kind not in WHOLE,
+            may_be_forbidden=True,
+            **chosen,
+        )
         return [project(kind, item) for item in found]
 
     asked = [*(kind for kind in kinds if kind.is_namespaced), EVENT]
@@ -109,6 +115,7 @@ def _all(api: Api, kind: Kind, config: ClusterConfig, *, labels: str = "") -> It
             labels=labels or selector(portal_id=config.portal_id),
             metadata_only=not is_whole,
             may_be_unknown=True,
+            may_be_forbidden=True,
         )
         for page in pages:
             for item in page.items:
