@@ -19,15 +19,15 @@ from apps.objectives.queries import SEE, Place, Row, objectives_in, rows_of, wit
 from apps.organizations.models import Organization, Workspace
 
 EDIT = "workspace.alerts.manage"
-PAGE_SIZE = 50
+PAGE_SIZE = 25
 WORDS = {
     "unknown": ("idle", "unknown", "No runs yet"),
     "kept": ("good", "good", "Kept"),
     "low": ("warn", "warn", "Nearly spent"),
     "spent": ("bad", "bad", "Spent"),
 }
-# A day in the drawing: as wide as this, and as high.
-STEP, BAR, HEIGHT = 6, 5, 24
+# How far apart days stand in the drawing.
+STEP = 6
 
 
 @scoped(Organization, "organization.view", by="slug")
@@ -164,11 +164,23 @@ def _shown(row: Row) -> dict[str, Any]:
         "icon": icon,
         "word": word,
         "bar": None if left is None else max(0, min(left, 100)),
-        "days": [
-            {"x": place * STEP, "tone": _tone(good, bad), "day": day, "good": good, "bad": bad}
-            for place, (day, good, bad) in enumerate(row.days)
-        ],
+        **_drawing(row),
         "width": len(row.days) * STEP,
+    }
+
+
+def _drawing(row: Row) -> dict[str, Any]:
+    """Return the bars of days: those without a run, and good ones, as one path each, because there
+    are many; the others one by one, with what they say.
+    """
+    days = [
+        {"x": place * STEP, "tone": _tone(good, bad), "day": day, "good": good, "bad": bad}
+        for place, (day, good, bad) in enumerate(row.days)
+    ]
+    return {
+        "days": [one for one in days if one["tone"] in ("warn", "bad")],
+        "idle": "".join(f"M{one['x']} 22h5v2h-5z" for one in days if one["tone"] == "none"),
+        "good": "".join(f"M{one['x']} 0h5v24h-5z" for one in days if one["tone"] == "good"),
     }
 
 

@@ -1,4 +1,5 @@
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -15,10 +16,12 @@ from apps.alerts.pages.forms import ChannelForm
 from apps.alerts.pages.parts import (
     MANAGE_ORGANIZATION,
     MANAGE_WORKSPACE,
+    PAGE_SIZE,
     address,
     common,
     on_organization,
     on_workspace,
+    search_in,
 )
 from apps.alerts.pages.queries import deployments_to_run
 from apps.alerts.places import Place
@@ -28,15 +31,21 @@ KINDS = [(kind, ChannelKind(kind).label, needs) for kind, needs in NEEDS.items()
 
 
 def _channels(request: HttpRequest, place: Place) -> HttpResponse:
+    search = search_in(request)
+    page = Paginator(channels_of(place, search), PAGE_SIZE).get_page(request.GET.get("page"))
+    log = address(place, "deliveries")
     rows = [
         {
             "channel": one,
+            "log_url": f"{log}?channel={one.pk}",
             "url": address(place, "channel", one.pk),
             "test_url": address(place, "test_channel", one.pk),
         }
-        for one in channels_of(place)
+        for one in page.object_list
     ]
     context = common(request, place, "channels") | {
+        "page": page,
+        "search": search,
         "rows": rows,
         "kinds": [
             {"url": address(place, "new_channel", kind), "label": label, "needs": needs}

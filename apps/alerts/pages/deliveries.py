@@ -26,7 +26,7 @@ from apps.alerts.places import Place
 from apps.core.web.form_pages import errors_as_messages
 from apps.core.web.htmx import is_fragment, skip_unchanged
 
-POLL_SECONDS = 20
+POLL_SECONDS, MOST_CHOICES = 20, 50
 TONES = {
     DeliveryState.WAITING: "move",
     DeliveryState.DELIVERED: "good",
@@ -35,7 +35,7 @@ TONES = {
 
 
 def _deliveries(request: HttpRequest, place: Place) -> HttpResponse:
-    channels = {str(one.pk): one.name for one in channels_of(place)}
+    channels = {str(pk): name for pk, name in channels_of(place).values_list("pk", "name")}
     wanted = DeliveryFilter.from_query(request.GET.dict(), channels)
     found = deliveries_of(place=place, wanted=wanted)
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
@@ -43,7 +43,7 @@ def _deliveries(request: HttpRequest, place: Place) -> HttpResponse:
         "page": page,
         "rows": [delivery_row(one, place) for one in page.object_list],
         "wanted": wanted,
-        "channels": list(channels.items()),
+        "channels": _choices(channels, wanted.channel),
         "states": list(STATES.items()),
         "now": timezone.now(),
         "poll_seconds": POLL_SECONDS,
@@ -54,6 +54,15 @@ def _deliveries(request: HttpRequest, place: Place) -> HttpResponse:
     response = render(request, f"alerts/deliveries/{name}.html", context)
     patch_vary_headers(response, ["HX-Request"])
     return skip_unchanged(request, response)
+
+
+def _choices(channels: dict[str, str], chosen: str) -> list[tuple[str, str]]:
+    """List the channels to filter by: the first ones, and the one that is chosen. Others are found
+    by their names.
+    """
+    known = list(channels.items())
+    beyond = [one for one in known[MOST_CHOICES:] if one[0] == chosen]
+    return known[:MOST_CHOICES] + beyond
 
 
 def delivery_row(one: Delivery, place: Place | None = None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from apps.alerts.pages.parts import (
     on_organization,
     on_workspace,
     permission_in,
+    search_in,
 )
 from apps.alerts.pages.queries import (
     alerts_in,
@@ -59,12 +60,14 @@ def _overview(request: HttpRequest, place: Place) -> HttpResponse:
 
 def _rules(request: HttpRequest, place: Place) -> dict[str, Any]:
     user, now = request_user(request), timezone.now()
-    rules = rules_of(place=place, user=user)
+    search = search_in(request)
+    rules = rules_of(place=place, user=user, search=search)
     page = Paginator(rules, PAGE_SIZE).get_page(request.GET.get("page"))
     recent = alerts_in(place=place, user=user).exclude(closed_at=None)[:10]
     above = place.organization if isinstance(place, Workspace) else None
     return {
         "page": page,
+        "search": search,
         "rules": [_rule(one, place) for one in page.object_list],
         "recent": [_alert(one) for one in recent],
         "week": week_of(place=place, user=user, now=now),

@@ -13,7 +13,7 @@ from apps.organizations.models import Organization, Workspace
 
 MANAGE_ORGANIZATION = "organization.alerts.manage"
 MANAGE_WORKSPACE = "workspace.alerts.manage"
-PAGE_SIZE = 50
+PAGE_SIZE, LONGEST_SEARCH = 25, 100
 
 
 def on_organization(permission: str) -> Callable[[View], View]:
@@ -29,6 +29,11 @@ def on_workspace(permission: str) -> Callable[[View], View]:
 def permission_in(place: Place) -> str:
     """Return the permission that changes rules, channels and silences of a place."""
     return MANAGE_WORKSPACE if isinstance(place, Workspace) else MANAGE_ORGANIZATION
+
+
+def search_in(request: HttpRequest) -> str:
+    """Return what a list is narrowed by, as the address has it."""
+    return request.GET.get("q", "").strip()[:LONGEST_SEARCH]
 
 
 def address(place: Place, name: str, *arguments: Any) -> str:

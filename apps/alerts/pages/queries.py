@@ -35,14 +35,24 @@ def deployments_to_run(*, place: Place, user: User) -> QuerySet[Deployment]:
     return rows.select_related("workspace").order_by("name", "pk")
 
 
-def rules_of(*, place: Place, user: User) -> QuerySet[Rule]:
-    """List the rules of a place by name, with when each found something last and how often in the
-    last 7 days. Those about a Deployment that a person may not see are left out.
+def rules_of(*, place: Place, user: User, search: str = "") -> QuerySet[Rule]:
+    """List the rules of a place by name, with when each found something last; with `search` those
+    whose name, DAGs, Deployments or channels contain it. Those about a Deployment that a person may
+    not see are left out.
     """
     seen = Deployment.objects.allowing(user, SEE)
     rows = Rule.objects.filter(here(place)).filter(
         Q(deployment=None) | Q(deployment__in=seen.values("pk"))
     )
+    if search:
+        in_channel = Rule.channels.through.objects.filter(channel__name__icontains=search)
+        rows = rows.filter(
+            Q(name__icontains=search)
+            | Q(dags__icontains=search)
+            | Q(deployments__icontains=search)
+            | Q(deployment__name__icontains=search)
+            | Q(pk__in=in_channel.values("rule"))
+        )
     channels = Prefetch("channels", queryset=Channel.objects.order_by("name"))
     return (
         rows.select_related("deployment", "escalate_to")
@@ -91,6 +101,7 @@ class DeliveryFilter:
 
     state: str = ""
     channel: str = ""
+    search: str = ""
 
     @classmethod
     def from_query(cls, query: Mapping[str, str], channels: Mapping[str, Any]) -> "DeliveryFilter":
@@ -98,11 +109,12 @@ class DeliveryFilter:
         return cls(
             state=state if state in STATES else "",
             channel=channel if channel in channels else "",
+            search=query.get("q", "").strip()[:100],
         )
 
     @property
     def is_narrow(self) -> bool:
-        return bool(self.state or self.channel)
+        return bool(self.state or self.channel or self.search)
 
 
 def deliveries_of(*, place: Place, wanted: DeliveryFilter) -> QuerySet[Delivery]:
@@ -113,13 +125,27 @@ def deliveries_of(*, place: Place, wanted: DeliveryFilter) -> QuerySet[Delivery]
         rows = rows.filter(state=wanted.state)
     if wanted.channel:
         rows = rows.filter(channel=int(wanted.channel))
+    if wanted.search:
+        rows = rows.filter(
+            Q(message__title__icontains=wanted.search)
+            | Q(message__rule__icontains=wanted.search)
+            | Q(channel__name__icontains=wanted.search)
+        )
     related = ("channel", "alert__deployment", "resent_by")
     return rows.select_related(*related).order_by("-pk")
 
 
-def silences_of(place: Place) -> QuerySet[Silence]:
-    """List the silences of a place, the newest first."""
+def silences_of(place: Place, search: str = "") -> QuerySet[Silence]:
+    """List the silences of a place, the newest first; with `search` those whose reason, DAGs or
+    Deployment contain it.
+    """
     rows = Silence.objects.filter(here(place)).select_related("deployment", "created_by")
+    if search:
+        rows = rows.filter(
+            Q(reason__icontains=search)
+            | Q(dags__icontains=search)
+            | Q(deployment__name__icontains=search)
+        )
     return rows.order_by("-begins_at", "-pk")
 
 

@@ -19,6 +19,7 @@ from apps.alerts.pages.parts import (
     common,
     on_organization,
     on_workspace,
+    search_in,
 )
 from apps.alerts.pages.queries import deployments_to_choose, silences_of
 from apps.alerts.pages.words import days_in_words
@@ -39,10 +40,12 @@ def _silences(request: HttpRequest, place: Place) -> HttpResponse:
         begin_silence(actor=user, silence=form.filled())
         messages.success(request, "Silence created.")
         return redirect(address(place, "silences"))
-    page = Paginator(silences_of(place), PAGE_SIZE).get_page(request.GET.get("page"))
+    search = search_in(request)
+    page = Paginator(silences_of(place, search), PAGE_SIZE).get_page(request.GET.get("page"))
     context = common(request, place, "silences") | {
         "form": form,
         "page": page,
+        "search": search,
         "rows": [_row(one, place, now) for one in page.object_list],
     }
     return form_page(request, "alerts/silences/silences.html", context, form)

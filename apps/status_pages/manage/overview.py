@@ -1,6 +1,8 @@
 from typing import Any
 
 from django.conf import settings
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.templatetags.static import static
@@ -17,7 +19,7 @@ from apps.status_pages.reports.models import Impact, Report
 from apps.status_pages.setup.models import StatusPage
 from apps.status_pages.setup.states import TONES, State
 
-MOST_REPORTS = 50
+PAGE_SIZE, LONGEST_SEARCH = 25, 100
 
 
 @scoped(Organization, SEE, by="slug")
@@ -28,11 +30,16 @@ def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
     if page is not None:
         can_manage = bool(context["can_manage"])
         context |= _shown(page, content_of(page, now=timezone.now()))
+        search = request.GET.get("q", "").strip()[:LONGEST_SEARCH]
+        reports = Paginator(_reports(page, can_manage, search), PAGE_SIZE)
+        shown = reports.get_page(request.GET.get("page"))
         context |= {
             "bucket_copy": page.bucket_copies.filter(store__retired_at=None)
             .select_related("store")
             .first(),
-            "reports": [_report_row(one, organization) for one in _reports(page, can_manage)],
+            "search": search,
+            "shown": shown,
+            "reports": [_report_row(one, organization) for one in shown.object_list],
             "new_incident_url": address(organization, "new_report", "incident"),
             "new_maintenance_url": address(organization, "new_report", "maintenance"),
             "new_component_url": address(organization, "new_component"),
@@ -75,12 +82,12 @@ def _shown(page: StatusPage, content: PageContent) -> dict[str, Any]:
     }
 
 
-def _reports(page: StatusPage, can_manage: bool) -> list[Report]:
+def _reports(page: StatusPage, can_manage: bool, search: str) -> QuerySet[Report]:
     """List reports, the newest first. Drafts are for those who may post them."""
     rows = page.reports.order_by("-begins_at", "-pk")
     if not can_manage:
         rows = rows.filter(posted_at__isnull=False)
-    return list(rows[:MOST_REPORTS])
+    return rows.filter(title__icontains=search) if search else rows
 
 
 def _report_row(report: Report, organization: Organization) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from apps.organizations.models import Organization
 from apps.status_pages.manage.parts import MANAGE, address, common, page_of
 from apps.status_pages.subscriptions import services
 
-PAGE_SIZE = 50
+PAGE_SIZE = 40
 MOST_SEARCHED = 254
 
 

@@ -2,6 +2,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -11,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.alerts.deliveries.sending import SendFailed
-from apps.alerts.pages.parts import PAGE_SIZE, on_organization, on_workspace
+from apps.alerts.pages.parts import PAGE_SIZE, on_organization, on_workspace, search_in
 from apps.alerts.places import Place
 from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.webhooks.deliveries.models import WebhookDelivery
@@ -32,7 +33,8 @@ STATES = dict(WebhookDelivery.State.choices)
 
 
 def _webhooks(request: HttpRequest, place: Place) -> HttpResponse:
-    page = Paginator(webhooks_of(place), PAGE_SIZE).get_page(request.GET.get("page"))
+    search = search_in(request)
+    page = Paginator(webhooks_of(place, search), PAGE_SIZE).get_page(request.GET.get("page"))
     rows = [
         {
             "webhook": one,
@@ -42,7 +44,13 @@ def _webhooks(request: HttpRequest, place: Place) -> HttpResponse:
         }
         for one in page.object_list
     ]
-    context = {"place": place, "page": page, "rows": rows, "new_url": address(place, "new")}
+    context = {
+        "place": place,
+        "page": page,
+        "search": search,
+        "rows": rows,
+        "new_url": address(place, "new"),
+    }
     return render(request, "webhooks/webhooks.html", context)
 
 
@@ -97,13 +105,17 @@ def _webhook(request: HttpRequest, place: Place, webhook_id: int) -> HttpRespons
 def _log(request: HttpRequest, place: Place, webhook: Webhook) -> dict[str, Any]:
     state = request.GET.get("state", "")
     rows = WebhookDelivery.objects.filter(webhook=webhook).select_related("resent_by")
+    search = search_in(request)
     if state in STATES:
         rows = rows.filter(state=state)
+    if search:
+        rows = rows.filter(Q(type__icontains=search) | Q(event=search))
     page = Paginator(rows.order_by("-sequence"), PAGE_SIZE).get_page(request.GET.get("page"))
     return {
         "page": page,
         "rows": [delivery_row(one, place) for one in page.object_list],
         "state": state if state in STATES else "",
+        "search": search,
         "states": list(STATES.items()),
     }
 
