@@ -10,7 +10,7 @@ from apps.accounts.services import LinkUnusable, create_person, use_sign_in_link
 from apps.audit.services import record
 from apps.clusters.services import register_this_machine
 from apps.core.errors import Invalid, Refused
-from apps.deployments.models import Deployment
+from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Workspace
 from apps.organizations.tokens.services import revoke_tokens_in
 from apps.organizations.workspaces.services import create_organization, create_workspace
@@ -59,10 +59,13 @@ def delete_workspace(*, actor: User, workspace: Workspace, typed_name: str) -> N
     revoke_tokens_in(actor=actor, on=workspace)
     # A Deployment that is created in this moment waits here, then finds no workspace.
     Workspace.objects.select_for_update().get(pk=workspace.pk)
-    there = [deployment.name for deployment in deployments_in(workspace=workspace)]
+    held = list(deployments_in(workspace=workspace))
+    there = [deployment.name for deployment in held if deployment.phase != Phase.DELETING]
     if there:
         names = ", ".join(there[:MOST_NAMES]) + (" and others" if there[MOST_NAMES:] else "")
         raise Refused(f"{workspace} still holds {names}. Delete what it holds first.")
+    if held:
+        raise Refused(f"{workspace} is not empty yet: {held[0]} is being deleted. Repeat it soon.")
     changes = {"name": [workspace.name, None]}
     record_on(action="workspace.deleted", actor=actor, on=workspace, changes=changes)
     deleted = Deployment.objects.filter(workspace=workspace)

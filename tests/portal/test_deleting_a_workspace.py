@@ -29,14 +29,22 @@ def test_another_name_deletes_nothing(alice, workspace, client_of, typed):
     assert Workspace.objects.filter(pk=workspace.pk).exists()
 
 
-@pytest.mark.parametrize("phase", [Phase.ACTIVE, Phase.DELETING])
-def test_one_that_holds_a_deployment_stays(alice, workspace, make_deployment, client_of, phase):
+@pytest.mark.parametrize(
+    ("phase", "said"),
+    [
+        (Phase.ACTIVE, "still holds etl-prod"),
+        (Phase.DELETING, "is not empty yet: etl-prod is being deleted. Repeat it soon."),
+    ],
+)
+def test_one_that_holds_a_deployment_stays(
+    alice, workspace, make_deployment, client_of, phase, said
+):
     make_deployment(name="etl-prod", ref="etl-prod-7f3c", phase=phase)
     client = client_of(alice)
 
     assert b'href="/d/etl-prod-7f3c/"' in client.get(PATH).content
     assert client.post(PATH, {"confirm": "Warehouse"}).status_code == 422
-    with pytest.raises(Refused, match="still holds etl-prod"):
+    with pytest.raises(Refused, match=said):
         delete_workspace(actor=alice, workspace=workspace, typed_name="Warehouse")
 
 
