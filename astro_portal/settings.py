@@ -437,6 +437,10 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=5),
         "options": {"expires": 5},
     },
+    "remove-old-bulk-actions": {
+        "task": "apps.bulk_actions.tasks.remove_old",
+        "schedule": timedelta(days=1),
+    },
     "sweep-backup-files": {
         "task": "apps.backups.tasks.sweep_backup_files",
         "schedule": timedelta(days=1),

@@ -6,6 +6,7 @@ the same; one that finds it locked leaves it to the other.
 """
 
 import logging
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q
@@ -25,6 +26,8 @@ from apps.upgrades.models import Upgrade
 
 logger = logging.getLogger(__name__)
 
+# The audit log keeps what was done to each Deployment.
+ENDED_LAST, DRAFTS_LAST = timedelta(days=90), timedelta(days=1)
 UNEXPECTED = "An unexpected error stopped it. The log of the portal has the details."
 
 
@@ -33,6 +36,17 @@ def due() -> list[int]:
     followed = Q(state=ActionState.STOPPED, items__state=ItemState.RUNNING)
     rows = BulkAction.objects.filter(Q(state=ActionState.RUNNING) | followed)
     return list(rows.distinct().order_by("pk").values_list("pk", flat=True))
+
+
+def remove_old(*, now: datetime) -> int:
+    """Remove actions that ended 90 days ago, and previews that were never begun; return how many.
+    Those that stopped wait for a person.
+    """
+    ended = Q(state=ActionState.ENDED, ended_at__lt=now - ENDED_LAST)
+    draft = Q(state=ActionState.DRAFT, created_at__lt=now - DRAFTS_LAST)
+    rows = list(BulkAction.objects.filter(ended | draft).values_list("pk", flat=True))
+    BulkAction.objects.filter(ended | draft, pk__in=rows).delete()
+    return len(rows)
 
 
 def step(*, action_id: int) -> None:

@@ -1,6 +1,7 @@
 from typing import Any
 
 from celery import shared_task
+from django.utils import timezone
 
 from apps.bulk_actions import jobs, running
 
@@ -15,3 +16,8 @@ def sweep(**_newer: Any) -> None:
     """Go on with all actions; what a killed worker left is found here."""
     for action_id in running.due():
         running.step(action_id=action_id)
+
+
+@shared_task(name="apps.bulk_actions.tasks.remove_old")
+def remove_old(**_newer: Any) -> None:
+    running.remove_old(now=timezone.now())

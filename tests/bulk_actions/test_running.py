@@ -1,6 +1,7 @@
 """One change to many Deployments: previewed, begun a few at a time, stopped, resumed."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
@@ -318,6 +319,24 @@ def test_two_workers_and_a_killed_one_begin_each_deployment_once(many, alice, wo
 
     assert states(action) == ["running"] * 7
     assert Operation.objects.count() == 7
+
+
+def test_what_ended_long_ago_and_previews_are_removed(many, alice, workspace):
+    now = timezone.now()
+    rows = BulkAction.objects
+
+    def aged(state, days):
+        action = prepare(alice, workspace)
+        at = now - timedelta(days=days)
+        rows.filter(pk=action.pk).update(state=state, created_at=at, ended_at=at)
+        return action.pk
+
+    gone = {aged("ended", 91), aged("draft", 2)}
+    stay = {aged("ended", 89), aged("draft", 0), aged("running", 100), aged("stopped", 100)}
+
+    assert running.remove_old(now=now) == len(gone)
+    assert set(rows.values_list("pk", flat=True)) == stay
+    assert Deployment.objects.filter(name__startswith="etl-").count() == len(many)
 
 
 def test_an_upgrade_is_checked_first_and_confirmed_where_nothing_stands_in_the_way(

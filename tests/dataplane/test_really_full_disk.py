@@ -6,15 +6,18 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from django.db import connection
 
 from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.local.airflow import code
+from apps.dataplane.local.backups import dumping
 from apps.dataplane.local.control import apply, capacity
 from apps.dataplane.local.control.apply import ApplyPass
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.layout import Folder, read_state
+from apps.dataplane.local.layout import Folder, State, read_state
 from apps.dataplane.local.plane import LocalPlane
 from apps.dataplane.local.private_files import write_private
 from apps.dataplane.spec import CodeSpec, DeploymentSpec
@@ -125,3 +128,30 @@ def test_a_configuration_is_written_whole_or_not_at_all(disk: SmallDisk) -> None
 
     assert path.read_text() == "before"
     assert disk.files() == ["airflow.cfg"]
+
+
+@pytest.mark.django_db
+def test_a_backup_without_room_is_said_and_leaves_no_file(
+    disk: SmallDisk, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = connection.settings_dict
+    at = f"{own['USER']}:{own['PASSWORD']}@{quote(own['HOST'], safe='')}:{own['PORT']}"
+    url = f"postgresql://{at}/{own['NAME']}"
+    state = State(api_port=1, broker_number=0, database_password="", database_airflow="3.3.2")
+    monkeypatch.setattr(dumping, "read_state", lambda _: state)
+    monkeypatch.setattr(dumping.database, "deployment_url", lambda *_: url)
+    monkeypatch.setattr(dumping.database, "database_size", lambda *_: 30 * 2**20)
+    path = disk.path / "one.dump"
+
+    def back_up() -> None:
+        dumping.dump_database(config=CONFIG, folder=Folder(home, "tidy-comet"), path=path)
+
+    with pytest.raises(Permanent, match="has no room for the backup. Free some space"):
+        back_up()
+    # It fills up while it is written.
+    monkeypatch.setattr(dumping, "RESERVED_BYTES", -(2**40))
+    disk.leave(100_000)
+    with pytest.raises(Permanent, match="has no room for the backup. Free some space"):
+        back_up()
+
+    assert not [name for name in disk.files() if "dump" in name]
