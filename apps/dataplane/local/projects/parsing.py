@@ -16,9 +16,10 @@ from apps.dataplane.local.airflow.code import check_archive, copy_modes
 from apps.dataplane.local.airflow.environment import SYSTEM_PATH
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.projects.environments import Environment
-from apps.dataplane.local.projects.plugins import PLUGINS, is_project
+from apps.dataplane.local.projects.plugins import is_project
 from apps.dataplane.local.projects.processes import Ended, Limits, run
 from apps.dataplane.project import ParsedProject
+from apps.dataplane.project_checks.layout import PLUGINS
 from apps.dataplane.project_checks.parsed import (
     FILE_SECONDS,
     TOTAL_SECONDS,
