@@ -2,6 +2,9 @@
 processes.
 """
 
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -42,6 +45,17 @@ with DAG("burst", schedule=None, default_args={"retries": 0}):
 # Long enough that some run while supervisord is away and everything starts again.
 LONG_BURST = BURST.replace("SECONDS", "25")
 BURST = BURST.replace("SECONDS", "5")
+FOUR = """
+import time
+from airflow.sdk import DAG, task
+
+with DAG("DAG_ID", schedule=None, default_args={"retries": 0}):
+    @task
+    def wait(number: int):
+        time.sleep(4)
+
+    wait.expand(number=[1, 2, 3, 4])
+"""
 VERSIONED = """
 import os, time
 from airflow.sdk import dag, task
@@ -136,8 +150,8 @@ def test_stopping_a_worker_lets_its_shell_task_finish(world: LocalWorld, tmp_pat
     assert {task["try_number"] for task in run["tasks"]} == {1}
 
 
-def _running(world: LocalWorld, run_id: str) -> int:
-    return sum(task["state"] == "running" for task in world.run("burst", run_id)["tasks"])
+def _running(world: LocalWorld, run_id: str, dag_id: str = "burst") -> int:
+    return sum(task["state"] == "running" for task in world.run(dag_id, run_id)["tasks"])
 
 
 def test_an_edit_restarts_only_what_it_changes(world: LocalWorld):
@@ -233,6 +247,42 @@ def test_a_killed_scheduler_comes_back_and_is_counted(world: LocalWorld):
     eventually(lambda: world.pids().get(name, pid) != pid, seconds=20)
     eventually(lambda: world.plane.observe(ref=world.spec.ref).health == "healthy", seconds=60)
     assert _restarts(world) == {**before, "scheduler": before["scheduler"] + 1}
+
+
+def test_of_two_schedulers_one_is_killed_and_no_task_is_lost(world: LocalWorld, tmp_path: Path):
+    """As on two nodes: one is gone with all its processes, and does not come back."""
+    files = {"early.py": FOUR.replace("DAG_ID", "early"), "late.py": FOUR.replace("DAG_ID", "late")}
+    world.apply(queues=(DEFAULT_QUEUE,), code=make_code(tmp_path, files))
+    pid = world.pids()[f"{world.spec.ref}--scheduler"]
+    other = _another(psutil.Process(pid), tmp_path)
+    alive = "/api/v2/jobs?job_type=SchedulerJob&job_state=running&is_alive=true"
+    try:
+        eventually(lambda: world.airflow("GET", alive)["total_entries"] >= 2, seconds=90)
+        early = world.trigger("early")
+        eventually(lambda: _running(world, early, "early") >= 1, seconds=60)
+    finally:
+        os.killpg(other.pid, signal.SIGKILL)
+        other.wait()
+
+    killed_at, late = time.monotonic(), world.trigger("late")
+    eventually(lambda: _running(world, late, "late") >= 1, seconds=60)
+    assert time.monotonic() - killed_at <= 60
+
+    runs = [world.succeeded("early", early), world.succeeded("late", late)]
+    assert [task["try_number"] for run in runs for task in run["tasks"]] == [1] * 8
+
+
+def _another(program: psutil.Process, folder: Path) -> subprocess.Popen[bytes]:
+    """Start what a program runs once more, as a process group of its own."""
+    with (folder / "another.log").open("ab") as log:
+        return subprocess.Popen(
+            program.cmdline(),
+            env=program.environ(),
+            cwd=program.cwd(),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 def _restarts(world: LocalWorld) -> dict[str, int]:
