@@ -38,7 +38,7 @@ from apps.deployments.editing.services import (
     delete_deployment,
     update_config,
 )
-from apps.deployments.models import Deployment, Phase
+from apps.deployments.models import Deployment, Phase, Revision
 from apps.deploys.deliveries.enforcement import is_enforced, set_for_deployment
 from apps.deploys.deliveries.queries import with_delivery
 from apps.organizations.models import Workspace
@@ -180,8 +180,9 @@ def remove_deployment(request: Call, at: Path[AtDeployment]) -> None:
 def _add_people(deployments: list[Deployment]) -> None:
     """Read who created Deployments and their revisions: one query for all."""
     revisions = [one.wanted for one in deployments if one.wanted is not None]
-    people = User.objects.in_bulk({one.created_by_id for one in (*deployments, *revisions)})
-    for one in (*deployments, *revisions):
+    created: list[Deployment | Revision] = [*deployments, *revisions]
+    people = User.objects.in_bulk({one.created_by_id for one in created})
+    for one in created:
         one.created_by = people.get(one.created_by_id)
 
 
