@@ -48,7 +48,9 @@ class KeptRows(Generic[Row]):
         fields = self._about["select_fields"]
         self._fields = slice(fields[0], fields[-1] + 1)
         self._names = [column[0].target.attname for column in select[self._fields]]
-        self._related = get_related_populators(self._about, select, DEFAULT_DB_ALIAS)  # type: ignore[call-arg]
+        self._related = get_related_populators(  # type: ignore[call-arg]  # as the next Django has it
+            self._about, select, DEFAULT_DB_ALIAS
+        )
 
     def read(self, **values: Any) -> list[Row]:
         """Run the query with values for what was asked: one query."""

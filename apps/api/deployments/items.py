@@ -180,9 +180,9 @@ def remove_deployment(request: Call, at: Path[AtDeployment]) -> None:
 def _add_people(deployments: list[Deployment]) -> None:
     """Read who created Deployments and their revisions: one query for all."""
     revisions = [one.wanted for one in deployments if one.wanted is not None]
-    made: list[Deployment | Revision] = [*deployments, *revisions]
-    people = User.objects.in_bulk({one.created_by_id for one in made})
-    for one in made:
+    created: list[Deployment | Revision] = [*deployments, *revisions]
+    people = User.objects.in_bulk({one.created_by_id for one in created})
+    for one in created:
         one.created_by = people.get(one.created_by_id)
 
 
