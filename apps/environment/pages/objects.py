@@ -219,7 +219,7 @@ def test(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     with errors_as_messages(request):
         result = try_connection(actor=request_user(request), deployment=deployment, name=name)
         level = messages.SUCCESS if result.is_good else messages.WARNING
-        words = {True: "works", False: "does not work"}.get(result.is_good, "was not tested")
+        words = {True: "works", False: "does not work", None: "was not tested"}[result.is_good]
         messages.add_message(request, level, f"{name} {words}. {result.message}".strip())
     return redirect(address(deployment))
 
