@@ -60,15 +60,8 @@ def _claim(upgrade_id: int, now: datetime) -> Upgrade | None:
         return None
     if not rows.update(lease_until=now + LEASE, attempts=F("attempts") + 1):
         return None
-    above = (
-        "deployment__cluster",
-        "deployment__wanted",
-        "deployment__applied",
-        "deployment__workspace",
-    )
-    return Upgrade.objects.select_related(*(f"deployment__{one}" for one in above)).get(
-        pk=upgrade_id
-    )
+    above = [f"deployment__{one}" for one in ("cluster", "wanted", "applied", "workspace")]
+    return Upgrade.objects.select_related(*above).get(pk=upgrade_id)
 
 
 def _findings(upgrade: Upgrade) -> list[Finding]:

@@ -102,6 +102,7 @@ TABLE: dict[str, str] = {
         "workspace.deployments.create",
     ),
     "ListUpgrades": "deployment.view",
+    "TestConnection": "deployment.deploys.create",
     "CheckUpgrade": "deployment.update",
     "GetUpgrade": "deployment.view",
     "ConfirmUpgrade": "deployment.update",
