@@ -160,6 +160,8 @@ class BackendForm(ConnectionForm):
     ) -> None:
         super().__init__(data, type_=type_, found=found, **kwargs)
         del self.fields["more"]
+        for name in type_.required:
+            self.fields[f"{EXTRA}{name}"].required = True
         self.fields["name"].label = "Name"
         self.fields["name"].help_text = "Airflow asks several backends in the order of their names."
 
