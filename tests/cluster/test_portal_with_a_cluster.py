@@ -2,6 +2,8 @@
 browser. The tests go on where the one before ended.
 """
 
+import json
+import random
 import time
 import zipfile
 from collections.abc import Iterator
@@ -21,12 +23,13 @@ from tests.cluster.place import (
     log_of,
     most_workers_during,
     name_registry,
+    read,
     register,
     tasks_of,
     trigger,
 )
 from tests.cluster.registry import Beside, running_beside
-from tests.dataplane.project_images.servers import SAYS
+from tests.dataplane.project_images.servers import OCI, SAYS
 from tests.dataplane.world import eventually
 from tests.e2e import steps
 from tests.e2e.browser import Inspector, new_context
@@ -83,7 +86,18 @@ def greets():
 
 greets()
 """,
+    "plugins/greeting_plugin.py": """
+from airflow.plugins_manager import AirflowPlugin
+from include.greetings import greet
+
+
+class GreetingPlugin(AirflowPlugin):
+    name = "greeting_plugin"
+    macros = [greet]
+""",
+    "include/greetings.py": "from greeting_words import greet\n",
 }
+N_DAGS, DAG_BYTES = 100, 52_000
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +183,30 @@ def test_code_arrives_without_a_restart(place: Place, tmp_path: Path) -> None:
     assert before.items() <= place.pods().items()
 
 
+def test_five_mebibytes_of_dags_become_visible(place: Place, tmp_path: Path) -> None:
+    archive, words = tmp_path / "dags.zip", random.Random(5)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as dags:
+        dags.writestr("burst.py", BURST)
+        for number in range(N_DAGS):
+            padding = f"# {words.randbytes(DAG_BYTES // 2).hex()}\n"
+            dag = f'from airflow.sdk import DAG\nDAG("large_{number}", schedule=None)\n'
+            dags.writestr(f"large_{number}.py", dag + padding)
+    place.open_overview()
+    airflow = steps.open_airflow(place.page)
+    began = time.monotonic()
+
+    steps.upload(place.page, place.ref, archive)
+    if "/previews/" in place.page.url:
+        steps.see_preview(place.page).click()
+    path = f"/{place.ref}/api/v2/dags?limit=1&dag_id_pattern=large_"
+    eventually(lambda: read(airflow, path)["total_entries"] == N_DAGS, seconds=240, every=1)
+    seen = time.monotonic() - began
+    airflow.close()
+
+    print(f"5 MiB of DAGs in Airflow after {seen:.0f} s")
+    steps.wait_until_done(place.page)
+
+
 def test_a_burst_scales_from_zero_and_back_and_loses_no_task(place: Place) -> None:
     place.open_overview()
     airflow = steps.open_airflow(place.page)
@@ -233,10 +271,12 @@ def test_a_project_brings_a_package_that_the_runtime_lacks(place: Place, tmp_pat
     most_workers_during(place, airflow, run)
     [task] = tasks_of(airflow, run)
     log = log_of(airflow, run, task)
+    plugins = read(airflow, f"/{place.ref}/api/v2/plugins")["plugins"]
     airflow.close()
 
     assert task["state"] == "success", log
     assert SAYS in log
+    assert "greeting_plugin" in [one["name"] for one in plugins]
     images = {
         pod["spec"]["containers"][0]["image"]
         for pod in place.node.objects("pods", place.namespace)
@@ -247,6 +287,33 @@ def test_a_project_brings_a_package_that_the_runtime_lacks(place: Place, tmp_pat
     left = place.node.kubectl("get", "jobs", "-A", "-l", JOB_LABEL, "-o", "name")
     assert not left.strip()
     print(f"previewed in {previewed:.0f} s, in Airflow after {seen:.0f} s")
+
+
+def test_an_image_that_is_gone_when_a_pod_moves_is_said_until_it_is_back(
+    place: Place, beside: Beside
+) -> None:
+    [(name, _)] = place.pods("triggerer").items()
+    registry, others = beside.registry, place.pods("scheduler")
+    [pod] = [
+        one
+        for one in place.node.objects("pods", place.namespace)
+        if one["metadata"]["name"] == name
+    ]
+    image = pod["spec"]["containers"][0]["image"]
+    repository, digest = image.removeprefix(f"{registry.host}/").split("@")
+    path = f"/v2/{repository}/manifests/{digest}"
+    with registry.call("GET", path, Accept=OCI) as answer:
+        manifest = answer.read()
+    registry.call("DELETE", path).close()
+    place.node.forget_images(image, json.loads(manifest)["config"]["digest"])
+
+    place.node.kubectl("-n", place.namespace, "delete", "pod", name, "--wait=false")
+
+    eventually(lambda: place.says("The registry does not have it."), seconds=180, every=2)
+    place.ada.look()
+    assert place.pods("scheduler") == others
+    registry.call("PUT", path, manifest, Content_Type=OCI).close()
+    eventually(lambda: place.says("Healthy"), seconds=360, every=2)
 
 
 def test_a_change_by_hand_is_put_right(place: Place) -> None:
