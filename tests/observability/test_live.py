@@ -348,7 +348,8 @@ def test_a_thousand_tabs_that_vanish_leave_nothing_and_their_log_is_read_no_more
         connector = UnixConnector(path=path, limit=0)
         async with ClientSession(connector=connector) as session, asyncio.timeout(60):
             opened = await asyncio.gather(*(open_one(session, number) for number in range(MANY)))
-            assert served.counts() == {"viewers": MANY, "logs": 1, "positions": 1}
+            counts = served.counts()
+            assert (counts["viewers"], counts["logs"]) == (MANY, 1)
             for response in opened:
                 response.connection.transport.abort()
             while served.counts()["viewers"]:

@@ -339,7 +339,7 @@ def test_those_who_manage_through_a_team_are_named_in_a_refusal(
     assign_team_role(actor=alice, team=team, role=role("deployment", "admin"), on=deployment)
     found = Deployment.objects.select_related("workspace__organization").get()
 
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         (denial,) = denials(permissions=["deployment.update"], on=found)
 
     assert denial.grantors == (dora, alice)
