@@ -36,6 +36,10 @@ class TriedConnection:
     is_good: bool | None
     message: str
 
+    @property
+    def in_words(self) -> str:
+        return {True: "works", False: "does not work", None: "was not tested"}[self.is_good]
+
 
 def try_connection(*, actor: User, deployment: Deployment, name: str) -> TriedConnection:
     """Try a connection that reaches a Deployment. Raises Invalid for an unknown one, and Conflict
@@ -52,12 +56,9 @@ def try_connection(*, actor: User, deployment: Deployment, name: str) -> TriedCo
         action="environment_object.tested",
         actor=actor,
         on=deployment,
-        changes={"name": [None, name], "result": [None, _WORDS[result.is_good]]},
+        changes={"name": [None, name], "result": [None, result.in_words]},
     )
     return TriedConnection(is_good=result.is_good, message=said)
-
-
-_WORDS = {True: "works", False: "does not work", None: "not tried"}
 
 
 def _asked(deployment: Deployment, name: str) -> TriedConnection:

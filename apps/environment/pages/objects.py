@@ -22,7 +22,6 @@ from apps.environment.pages.parts import DEPLOY, address, on_deployment, on_work
 from apps.organizations.models import Workspace
 
 LONGEST_TYPE = 100
-TRIED = {True: "works", False: "does not work", None: "was not tested"}
 SAVED = {
     Kind.CONNECTION: "Tasks that begin from now on read it.",
     Kind.VARIABLE: "Tasks that begin from now on read it.",
@@ -220,8 +219,7 @@ def test(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     with errors_as_messages(request):
         result = try_connection(actor=request_user(request), deployment=deployment, name=name)
         level = messages.SUCCESS if result.is_good else messages.WARNING
-        words = TRIED[result.is_good]
-        messages.add_message(request, level, f"{name} {words}. {result.message}".strip())
+        messages.add_message(request, level, f"{name} {result.in_words}. {result.message}".strip())
     return redirect(address(deployment))
 
 
