@@ -44,9 +44,9 @@ def _quiet() -> None:
 def program_of(organization) -> Callable[..., Program]:
     """Make the program of a person, who calls with a personal token."""
 
-    def make(person: Any, at: Any = None, name: str = "CLI") -> Program:
+    def make(person: Any, at: Any = None, name: str = "CLI", **more: Any) -> Program:
         _, secret = create_personal_token(
-            user=person, organization=at or organization, name=name, days=1
+            user=person, organization=at or organization, name=name, days=1, **more
         )
         return Program(secret, organization)
 

@@ -89,7 +89,8 @@ def test_they_are_there_for_operators_alone(
     alice.save(update_fields=["is_operator"])
     Price.objects.create(valid_from=date(2026, 11, 1), amount=1, currency="EUR")
 
-    for program in (program_of(bob), token_program(organization, "owner")):
+    limited = program_of(alice, name="runs", limit="run")
+    for program in (program_of(bob), token_program(organization, "owner"), limited):
         assert program.get(PRICES).status_code == 404
         assert program.post(PRICES, BODY).status_code == 404
         assert program.delete(f"{PRICES}/2026-11-01").status_code == 404

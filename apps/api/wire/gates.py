@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
+from apps.access.queries import permission_limit
 from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scoped import PermissionMissing, require
 from apps.api.wire.errors import (
@@ -63,7 +64,7 @@ class Gate:
     `model` is found by the argument `by` of the address: its public ID, or the value of a `field`.
     `adding` adds columns to the query that finds it.
     `permission` is "" where an operation filters by itself: lists, mostly. With `of_operators` the
-    token has to be a personal one of an operator of this installation; others get 404.
+    token has to be a personal one, without a limit, of an operator; others get 404.
     """
 
     permission: str = ""
@@ -89,7 +90,7 @@ class Gate:
     def __call__(self, request: Any) -> Caller:
         caller = request.caller = _caller(request)
         _limit(caller)
-        if self.of_operators and not getattr(caller.user, "is_operator", False):
+        if self.of_operators and not _is_operator(caller.user):
             raise NotHere
         name_means(means_of(caller, request))
         arguments = request.resolver_match.kwargs
@@ -237,6 +238,11 @@ def program_of(request: HttpRequest) -> str:
 def _word(said: str) -> str:
     first = said.strip().partition(" ")[0]
     return "".join(one for one in first if one.isascii() and one.isprintable())[:LONGEST_WORD]
+
+
+def _is_operator(user: Any) -> bool:
+    """Return whether a token may do what takes no permission: one with a limit may not."""
+    return getattr(user, "is_operator", False) and permission_limit(user) is None
 
 
 def _limit(caller: Caller) -> None:
