@@ -189,7 +189,7 @@ def test_five_mebibytes_of_dags_become_visible(place: Place, tmp_path: Path) -> 
         dags.writestr("burst.py", BURST)
         for number in range(N_DAGS):
             padding = f"# {words.randbytes(DAG_BYTES // 2).hex()}\n"
-            dag = f'from airflow.sdk import DAG\nDAG("large_{number}", schedule=None)\n'
+            dag = f'from airflow.sdk import DAG\ndag = DAG("large_{number}", schedule=None)\n'
             dags.writestr(f"large_{number}.py", dag + padding)
     place.open_overview()
     airflow = steps.open_airflow(place.page)
