@@ -84,9 +84,9 @@ def fast_tests(of: list[str] | None = None) -> Step:
 
 
 def slow_tests(which: str) -> Step:
-    # Four files beside each other, the longest first: tests of one file share an Airflow, and most
+    # Three files beside each other, the longest first: tests of one file share an Airflow, and most
     # wait for it for half of their time. Those on a node are one file here (`tests/conftest.py`).
-    places = ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
+    places = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
     alone = [*PYTEST, "-m", which, "-p", "no:randomly", "-n", "0"]
     return Step("slow tests", [*PYTEST, "-m", which, *places], alone)
 
