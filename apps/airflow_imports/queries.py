@@ -47,6 +47,13 @@ def is_needed(row: AirflowImport) -> bool:
     return rows.filter(applied_at=None, deployment__phase=Phase.ACTIVE).exists()
 
 
+def is_to_be_unpaused(row: AirflowImport) -> bool:
+    """Return whether its Deployment has DAGs that ran before and were not unpaused yet."""
+    if row.deployment is None or row.deployment.phase != Phase.ACTIVE or not row.ran_before:
+        return False
+    return "done" not in row.unpause or bool(row.unpause.get("failed"))
+
+
 def report_of(row: AirflowImport) -> dict[str, Any]:
     """Return what the page shows of what was found."""
     report = row.report

@@ -17,9 +17,10 @@ from apps.deployments.editing.plans import plan_of
 from apps.deployments.models import Deployment, Operation
 from apps.hibernation import services
 from apps.hibernation.asleep import deadlines_asleep
+from apps.hibernation.queries import missed_runs
 from apps.hibernation.services import set_development
 
-WEEK = timedelta(days=7)
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
 CRON = Field(min_length=1, max_length=100)
 
 
@@ -48,13 +49,30 @@ class DeadlineShape(Shape):
     dags: int
 
 
+class MissedRunsShape(Shape):
+    """Runs that schedules of `dags` ask for. At waking those of `catchingUp` make up for `madeUp`,
+    those of `once` run for the last one, and of `unknown` Airflow has not said which. `uncounted`
+    have a timetable whose times only Airflow knows. `isCapped`: there are more runs.
+    """
+
+    dags: int
+    runs: int
+    catching_up: int
+    made_up: int
+    once: int
+    unknown: int
+    uncounted: int
+    is_capped: bool
+
+
 class OverrideShape(OverrideBody):
     """`deadlinesAsleep` are told in the answer to setting an override: those that pass in the next
-    7 days while it hibernates by it. They are not checked.
+    7 days while it hibernates by it. They are not checked. `missedRuns` are those of the next day.
     """
 
     is_active: bool = True
     deadlines_asleep: list[DeadlineShape] | None = None
+    missed_runs: MissedRunsShape | None = None
 
 
 class HibernationSpecBody(Shape):
@@ -138,6 +156,15 @@ def deadlines_by(deployment: Deployment, body: OverrideBody) -> list[DeadlineSha
         DeadlineShape(due_at=one.at, rule_name=one.rule, dags=one.dags)
         for one in deadlines_asleep(deployment, [(now, end)])
     ]
+
+
+def missed_by(deployment: Deployment, body: OverrideBody) -> MissedRunsShape | None:
+    """Count the runs that are missed in a day of what a client says; None where it is to wake."""
+    if not body.is_hibernating:
+        return None
+    now = timezone.now()
+    end = min(body.override_until or now + DAY, now + DAY)
+    return MissedRunsShape(**vars(missed_runs(deployment, now=now, until=end)))
 
 
 @transaction.atomic

@@ -1,10 +1,12 @@
 import zoneinfo
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 
 from apps.backups.models import BackupSchedule
 from apps.backups.services import WEEKDAYS
+from apps.runtimes.catalogue import Runtime
 
 KEPT = (
     ("7", "7 days"),
@@ -78,8 +80,28 @@ class ScheduleForm(forms.Form):
 
 
 class NewDeploymentForm(forms.Form):
+    """`runtimes` are those that can be chosen, `own` is that of the backup."""
+
     name = forms.CharField(
         label="Name of the new Deployment",
         max_length=60,
         widget=forms.TextInput(attrs={"data-width": "m", "autocomplete": "off"}),
     )
+    runtime = forms.ChoiceField(
+        required=False,
+        help_text=(
+            "With another one than that of the backup, its database is migrated, and code that "
+            "needs packages has to be deployed again."
+        ),
+        widget=forms.Select(attrs={"data-width": "m"}),
+    )
+
+    def __init__(self, *args: Any, runtimes: Sequence[Runtime], own: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        versions = [one.version for one in runtimes]
+        field: Any = self.fields["runtime"]
+        field.choices = [
+            (one.version, f"{one.version}, Airflow {one.airflow_version}") for one in runtimes
+        ]
+        # The nearest one where its own is not offered any more.
+        self.initial = {"runtime": own if own in versions else (versions or [""])[-1]}

@@ -3,11 +3,14 @@
 from datetime import datetime
 
 from django.db.models import F, Q, QuerySet, Sum
+from django.utils import timezone
+from packaging.version import Version
 
 from apps.backups.models import UNFINISHED, Backup, BackupState
 from apps.deployments.models import Deployment, Phase, Revision, RevisionState
 from apps.object_stores.models import ObjectStore
 from apps.object_stores.queries import store_for
+from apps.runtimes.catalogue import Runtime, offered_runtimes
 
 UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 
@@ -55,6 +58,17 @@ def restored_from_buckets() -> list[Backup]:
     wishes = _restoring().filter(restore__is_fetched=True).values_list("restore", flat=True)
     rows = Backup.objects.filter(pk__in=[wish["backup"] for wish in wishes if wish])
     return list(rows.filter(store__isnull=False))
+
+
+def runtimes_to_restore(backup: Backup) -> list[Runtime]:
+    """Return the runtimes that a new Deployment from a backup may have, newest first: those on
+    offer to whose Airflow its database can be migrated.
+    """
+    offered = offered_runtimes(today=timezone.now().date())
+    if not backup.airflow_version:
+        return list(offered)
+    oldest = Version(backup.airflow_version)
+    return [one for one in offered if Version(one.airflow_version) >= oldest]
 
 
 def _restoring() -> QuerySet[Revision]:

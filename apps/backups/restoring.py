@@ -17,6 +17,7 @@ from apps.accounts.models import User
 from apps.backups import jobs
 from apps.backups.keys import open_fernet_key
 from apps.backups.models import Backup, BackupState
+from apps.backups.queries import runtimes_to_restore
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.configuration.options import deployment_options
@@ -64,19 +65,24 @@ def restore_backup(*, actor: User, backup: Backup, typed_name: str) -> Operation
 
 
 @transaction.atomic
-def restore_as_new(*, actor: User, backup: Backup, name: str) -> Operation:
-    """Create a Deployment in the same workspace from a backup. Its DAGs are paused, because the
-    other Deployment may run them, too. Raises Invalid, Refused or Conflict.
+def restore_as_new(*, actor: User, backup: Backup, name: str, runtime: str = "") -> Operation:
+    """Create a Deployment in the same workspace from a backup, with its own runtime or a newer one,
+    to which the database is migrated. Its DAGs are paused, because the other Deployment may run
+    them, too. Raises Invalid, with field "runtime" or "name", Refused or Conflict.
     """
     revision, source = checked_revision(backup), backup.deployment
+    runtime = _runtime(backup, revision, runtime)
     code_digest, packages_digest = _kept_code(revision)
+    if packages_digest and runtime != revision.configuration.runtime:
+        # They were chosen for the other runtime, and the code needs them.
+        code_digest = packages_digest = ""
     try:
         fernet_key = open_fernet_key(backup)
         configuration = with_copied_secrets(
             actor=actor,
             workspace=source.workspace,
             deployment=source,
-            configuration=replace(revision.configuration, image=None),
+            configuration=replace(revision.configuration, image=None, runtime=runtime),
         )
     except SecretUnreadable as error:
         raise Refused(f"A secret of this backup cannot be decrypted. {error}") from error
@@ -144,6 +150,24 @@ def _check(configuration: Configuration, backup: Backup, deployment: Deployment)
     problems = validate(configuration=configuration, options=options, present=present)
     if problems:
         raise Refused(f"This backup cannot be restored. {problems[0].message}")
+
+
+def _runtime(backup: Backup, revision: Revision, wanted: str) -> str:
+    """Return the runtime of a new Deployment: that of the backup where none is wanted."""
+    offered = [one.version for one in runtimes_to_restore(backup)]
+    runtime = wanted or revision.configuration.runtime
+    if runtime in offered:
+        return runtime
+    if not offered:
+        raise Refused(
+            f"No runtime is offered for Airflow {backup.airflow_version} or newer, so this backup "
+            "becomes no new Deployment. Restore it in its own one."
+        )
+    raise Invalid(
+        f"Runtime {runtime} is not offered for a new Deployment from this backup. Choose one with "
+        f"Airflow {backup.airflow_version} or newer, such as {offered[-1]}.",
+        field="runtime",
+    )
 
 
 def _fetch(backup: Backup) -> None:

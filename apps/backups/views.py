@@ -13,7 +13,7 @@ from apps.accounts.request_user import request_user
 from apps.backups import services
 from apps.backups.forms import BackUpForm, NewDeploymentForm, ScheduleForm
 from apps.backups.models import Backup, BackupSchedule, BackupState
-from apps.backups.queries import backups_of, total_size, unfinished_of
+from apps.backups.queries import backups_of, runtimes_to_restore, total_size, unfinished_of
 from apps.backups.restoring import lost_variables, restore_as_new, restore_backup, why_unusable
 from apps.core.errors import Invalid, PortalError
 from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
@@ -111,11 +111,11 @@ def restore_new(request: HttpRequest, deployment: Deployment, backup_id: UUID) -
     backup = _backup(deployment, backup_id)
     # Connections and secrets of this Deployment go with it.
     require(user=request.user, permission=UPDATE, on=deployment)
-    form = NewDeploymentForm(request.POST)
+    form = _new_form(backup, request.POST)
     if is_submitted(request, form):
         with errors_shown_in(form):
             operation = restore_as_new(
-                actor=request_user(request), backup=backup, name=form.cleaned_data["name"]
+                actor=request_user(request), backup=backup, **form.cleaned_data
             )
             return redirect("deployments:operation", operation.deployment.ref, operation.number)
     context = _detail_context(request, backup) | {"form": form}
@@ -196,6 +196,11 @@ def _list_context(request: HttpRequest, deployment: Deployment) -> dict[str, Any
     }
 
 
+def _new_form(backup: Backup, data: Any = None) -> NewDeploymentForm:
+    own = backup.revision.configuration.runtime if backup.revision else ""
+    return NewDeploymentForm(data, runtimes=runtimes_to_restore(backup), own=own)
+
+
 def _detail_context(request: HttpRequest, backup: Backup) -> dict[str, Any]:
     deployment = backup.deployment
     is_done = backup.state == BackupState.DONE
@@ -210,7 +215,7 @@ def _detail_context(request: HttpRequest, backup: Backup) -> dict[str, Any]:
         "kept": KEPT,
         "verb": "Restore this backup",
         "lost_variables": lost_variables(backup),
-        "form": NewDeploymentForm(),
+        "form": _new_form(backup),
         "can_update": request.user.has_perm(UPDATE, deployment),
         "can_create": request.user.has_perm(CREATE, deployment.workspace),
         "can_remove": request.user.has_perm(DELETE, deployment),

@@ -37,7 +37,8 @@ class DagReport(models.Model):
 
 class DagSummary(models.Model):
     """A DAG as lists show it. `runs` are up to fourteen, the latest last: state, the second since
-    1970 that it was due, and the seconds that it took, None while it runs. `digest` names the
+    1970 that it was due, and the seconds that it took, None while it runs. `catches_up` is whether
+    it makes up for all runs that it missed, None where Airflow did not say. `digest` names the
     content, so that only rows that differ are written.
     """
 
@@ -55,6 +56,7 @@ class DagSummary(models.Model):
     tags = ArrayField(models.CharField(max_length=100), default=list)
     runs = models.JSONField(default=list)
     last_run_at = models.DateTimeField(null=True, blank=True)
+    catches_up = models.BooleanField(null=True, blank=True)
     digest = models.CharField(max_length=32)
 
     class Meta:

@@ -29,7 +29,8 @@ PATH = "/auth/portal/dags"
 MOST_DAGS = 5_000
 RUNS = 14
 MOST_NAMES = 20
-COLUMNS = 11
+# An Airflow that was applied by an earlier portal does not say whether its DAGs catch up.
+COLUMNS, COLUMNS_BEFORE = 12, 11
 RUNNING = frozenset({"running", "queued"})
 ASK_AGAIN_SECONDS = 10
 TOO_SLOW = "The metadata database of this Airflow is too slow to list the last runs at the moment."
@@ -96,10 +97,13 @@ def _rows(said: dict[str, Any], deployment: Deployment) -> list[DagSummary]:
 
 def _summary(row: list[Any], deployment: Deployment) -> DagSummary | None:
     """Read a DAG of the answer; None for one that is none."""
-    if len(row) != COLUMNS or not isinstance(row[0], str) or not ID.fullmatch(row[0]):
+    if len(row) not in (COLUMNS, COLUMNS_BEFORE):
+        return None
+    if not isinstance(row[0], str) or not ID.fullmatch(row[0]):
         return None
     runs = _runs(row[10])
     is_paused, has_import_error = row[3] is True, row[4] is True
+    catches_up = row[11] if len(row) == COLUMNS and isinstance(row[11], bool) else None
     schedule = text_of(row[5])
     summary = DagSummary(
         deployment=deployment,
@@ -116,6 +120,7 @@ def _summary(row: list[Any], deployment: Deployment) -> DagSummary | None:
         tags=texts_of(row[9], most=MOST_NAMES, longest=100),
         runs=runs,
         last_run_at=moment_at(runs[-1][1]) if runs else None,
+        catches_up=catches_up,
     )
     summary.digest = _digest(summary)
     return summary

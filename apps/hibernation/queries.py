@@ -1,10 +1,13 @@
 """What is known of a Deployment that is about to hibernate, or did."""
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import islice
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 from django.db.models import QuerySet
 
 from apps.dags.airflow.api import DAGS, AirflowSilent, NotInAirflow, airflow_of
@@ -16,6 +19,20 @@ from apps.hibernation.models import Sleep
 
 MOST_TASKS, MOST_RUNS = 50, 1000
 HOUR = 3600
+PRESETS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@quarterly": "0 0 1 */3 *",
+    "@yearly": "0 0 1 1 *",
+}
+# As Python writes a timedelta.
+EVERY = re.compile(
+    r"(?:([0-9]{1,5}) days?, )?([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]+)?", re.A
+)
+# What begins with data, once or at once has no time that it could miss.
+UNMISSED = ("", "Asset", "Partitioned Asset", "@once", "@continuous")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +61,18 @@ class TasksNow:
 
 @dataclass(frozen=True, kw_only=True)
 class MissedRuns:
-    """What is scheduled while it sleeps: `dags` with a schedule, not paused; of those in cron
-    `runs`; `is_capped` where there are more.
+    """What is scheduled while it sleeps: `runs` of `dags` that are not paused; `is_capped` where
+    there are more. At waking `catching_up` make up for `made_up` runs, `once` run for the last one,
+    and of `unknown` Airflow has not said which. `uncounted` have a schedule of another kind.
     """
 
     dags: int
     runs: int
+    catching_up: int = 0
+    made_up: int = 0
+    once: int = 0
+    unknown: int = 0
+    uncounted: int = 0
     is_capped: bool = False
 
 
@@ -81,13 +104,32 @@ def tasks_now(deployment: Deployment) -> TasksNow:
 
 
 def missed_runs(deployment: Deployment, *, now: datetime, until: datetime) -> MissedRuns:
-    """Count what the schedules of DAGs, as far as they are known, ask for until a moment."""
-    found = DagSummary.objects.filter(deployment=deployment, is_paused=False).exclude(schedule="")
-    schedules = list(found.values_list("schedule", flat=True))
-    runs = 0
-    for schedule in schedules:
-        runs += _events(schedule, now, until, most=MOST_RUNS - runs)
-    return MissedRuns(dags=len(schedules), runs=runs, is_capped=runs >= MOST_RUNS)
+    """Count what the schedules of DAGs, as far as they are known, ask for until a moment, and what
+    becomes of it at waking. Assets, and what runs once or all the time, miss nothing.
+    """
+    rows = DagSummary.objects.filter(deployment=deployment, is_paused=False)
+    found = rows.exclude(schedule__in=UNMISSED).values_list("schedule", "catches_up")
+    runs = uncounted = 0
+    dags: Counter[bool | None] = Counter()
+    by_catch_up: Counter[bool | None] = Counter()
+    for schedule, catches_up in found:
+        count = _count(schedule, now, until, most=max(1, MOST_RUNS - runs))
+        if count is None:
+            uncounted += 1
+            continue
+        runs += count
+        dags[catches_up] += bool(count)
+        by_catch_up[catches_up] += count
+    return MissedRuns(
+        dags=dags.total(),
+        runs=runs,
+        catching_up=dags[True],
+        made_up=by_catch_up[True],
+        once=dags[False],
+        unknown=dags[None],
+        uncounted=uncounted,
+        is_capped=runs >= MOST_RUNS,
+    )
 
 
 def slept_seconds(
@@ -117,20 +159,21 @@ def slept_in_month(*, organization_id: int, month: date, now: datetime) -> tuple
     return slept_seconds(sleeps.iterator(), begin=begin, end=end)
 
 
-def _events(schedule: str, now: datetime, until: datetime, *, most: int) -> int:
-    cron = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0"}.get(
-        schedule, schedule
-    )
+def _count(schedule: str, now: datetime, until: datetime, *, most: int) -> int | None:
+    """Count the times of a schedule until a moment; None for one of another kind."""
+    every = EVERY.fullmatch(schedule)
+    if every:
+        days, hours, minutes, seconds = (int(one or 0) for one in every.groups())
+        step = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        return min(most, int((until - now).total_seconds() // step)) if step else None
+    cron = PRESETS.get(schedule, schedule)
     if not is_cron(cron):
-        return 0
+        return None
     count = 0
-    try:
-        for moment in CronSim(cron, now):
-            if moment > until or count >= most:
-                break
-            count += 1
-    except CronSimError:
-        return 0
+    for moment in islice(CronSim(cron, now), most):
+        if moment > until:
+            break
+        count += 1
     return count
 
 

@@ -18,6 +18,7 @@ from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.encryption.keys import key_ring
 from apps.core.errors import Invalid
 from apps.core.outbound.guarded_http import Guard, Reach, get, parts_of_address
+from apps.deployments.models import Deployment
 from apps.package_indexes.models import PackageIndex
 from apps.package_indexes.queries import Place, fields_of, indexes_of, password_of
 
@@ -76,6 +77,33 @@ def change_index(*, actor: User, index: PackageIndex, data: IndexData) -> None:
     if data.password:
         changes["password"] = ["replaced", "replaced"]
     _record("changed", actor, index, {"package index": [index.name, index.name], **changes})
+
+
+@transaction.atomic
+def copy_indexes(*, actor: User, source: Deployment, target: Deployment) -> None:
+    """Name for a new Deployment what another one names itself; passwords are sealed once more.
+    Raises SecretUnreadable.
+    """
+    for index in indexes_of(source):
+        copy = PackageIndex(
+            deployment=target,
+            name=index.name,
+            url=index.url,
+            username=index.username,
+            ca_certificate=index.ca_certificate,
+            is_only=index.is_only,
+            created_by=actor,
+        )
+        password = password_of(index)
+        identity = copy.identity("secret")
+        copy.secret = key_ring().seal(value=password, identity=identity) if password else None
+        copy.save(force_insert=True)
+        changes = {
+            "package index": [None, copy.name],
+            "address": [None, copy.url],
+            "copied from": [None, source.name],
+        }
+        _record("added", actor, copy, changes)
 
 
 @transaction.atomic

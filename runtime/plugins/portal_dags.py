@@ -6,11 +6,12 @@ request.
 
 import hashlib
 import json
+import zlib
 from collections import defaultdict
 from typing import Any
 
 from portal_reading import bounded_session
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 LONGEST_MILLISECONDS = 5000
@@ -42,6 +43,19 @@ LAST_RUNS = """
         ) either ORDER BY run_after DESC LIMIT :runs
     ) last
 """
+HASHES = """
+    SELECT DISTINCT ON (dag_id) dag_id, dag_hash FROM serialized_dag
+    ORDER BY dag_id, created_at DESC LIMIT :most
+"""
+# Airflow leaves out what is False, its default since 3.0, in some versions.
+CATCH_UP = text(
+    """
+    SELECT dag_hash, coalesce(CAST(data AS jsonb)->'dag'->>'catchup', 'false'), data_compressed
+    FROM serialized_dag WHERE dag_hash IN :hashes
+    """
+).bindparams(bindparam("hashes", expanding=True))
+# Whether a DAG of this hash catches up: a DAG is read again once it has changed only.
+_catching_up: dict[str, bool] = {}
 
 
 def dags(known: str = "") -> dict[str, Any]:
@@ -49,11 +63,13 @@ def dags(known: str = "") -> dict[str, Any]:
     DAGs where the caller has them by that digest already.
 
     A DAG is (id, name, description, is paused, has import errors, schedule, schedule in words, next
-    run, owners, tags, runs), a run (state, second since 1970 that it was due, seconds), the latest
-    first. `has_runs` is False where the database was too slow to find the runs.
+    run, owners, tags, runs, whether it catches up, None where that is not known), a run (state,
+    second since 1970 that it was due, seconds), the latest first. `has_runs` is False where the
+    database was too slow to find the runs.
     """
     rows, count, runs = _read()
-    content = {"dags": _joined(rows, runs or []), "count": count, "has_runs": runs is not None}
+    joined = _joined(rows, runs or [], _catch_up())
+    content = {"dags": joined, "count": count, "has_runs": runs is not None}
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     return {"digest": digest} if digest == known else {"digest": digest, **content}
 
@@ -74,7 +90,30 @@ def _read() -> tuple[list[Any], int, list[Any] | None]:
     return rows, count, list(runs)
 
 
-def _joined(rows: list[Any], runs: list[Any]) -> list[list[Any]]:
+def _catch_up() -> dict[str, bool]:
+    """Return by DAG whether it makes up for runs that it missed, as far as that can be read."""
+    with bounded_session(LONGEST_MILLISECONDS) as session:
+        try:
+            rows = session.execute(text(HASHES), {"most": MOST_DAGS}).all()
+            hashes = dict(rows)
+            unread = set(hashes.values()) - _catching_up.keys()
+            found = session.execute(CATCH_UP, {"hashes": list(unread)}).all() if unread else []
+        except DBAPIError:
+            session.rollback()
+            return {}
+    for gone in _catching_up.keys() - set(hashes.values()):
+        _catching_up.pop(gone, None)
+    for dag_hash, said, compressed in found:
+        _catching_up[dag_hash] = _said_in(compressed) if compressed else said == "true"
+    known = dict(_catching_up)
+    return {one: known[dag_hash] for one, dag_hash in hashes.items() if dag_hash in known}
+
+
+def _said_in(compressed: Any) -> bool:
+    return json.loads(zlib.decompress(compressed))["dag"].get("catchup", False) is True
+
+
+def _joined(rows: list[Any], runs: list[Any], catch_up: dict[str, bool]) -> list[list[Any]]:
     of_dag = defaultdict(list)
     for dag_id, state, due, seconds in runs:
         of_dag[dag_id].append([state, due, seconds])
@@ -82,5 +121,6 @@ def _joined(rows: list[Any], runs: list[Any]) -> list[list[Any]]:
     for *facts, next_run, owners, tags in rows:
         at = next_run.isoformat() if next_run else None
         names = [one.strip() for one in (owners or "").split(",") if one.strip()]
-        joined.append([*facts, at, names, tags, of_dag[facts[0]]])
+        dag_id = facts[0]
+        joined.append([*facts, at, names, tags, of_dag[dag_id], catch_up.get(dag_id)])
     return joined

@@ -23,7 +23,7 @@ from apps.dags import services as dag_services
 from apps.dags.airflow.api import NotInAirflow
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
-from apps.deployments.models import Deployment, Phase
+from apps.deployments.models import Deployment, Phase, Revision
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.secrets import sealed
 from apps.organizations.models import Workspace
@@ -280,6 +280,30 @@ def test_it_is_kept_as_long_as_a_deployment_needs_it(
 
     assert reading.remove_expired(now=later) == 1
     assert not row.archive.exists()
+
+
+def test_dags_can_be_unpaused_for_as_long_as_some_are_paused(
+    client_of: Callable[[User], Client], alice: User, url: str
+) -> None:
+    client = client_of(alice)
+    row = read(brought(client, url))
+    client.post(
+        f"{url}{row.pk}/create/", {"name": "shop", "runtime": "3.3.2-1", "executor": "local"}
+    )
+    Revision.objects.update(state="applied", applied_at=timezone.now())
+    deployment = Deployment.objects.get(name="shop")
+    Deployment.objects.update(applied=deployment.wanted)
+    later = timezone.now() + services.KEPT * 2
+
+    assert reading.remove_expired(now=later) == 0
+    assert not row.archive.exists(), "the archive is needed no more"
+    assert "Unpause the 1 that ran before" in client.get(f"{url}{row.pk}/").content.decode()
+    later += services.KEPT * 2
+    AirflowImport.objects.update(unpause={"done": "now", "failed": {"orders_daily": "Unknown."}})
+    assert reading.remove_expired(now=later) == 0
+    AirflowImport.objects.update(unpause={"done": "now", "failed": {}})
+
+    assert reading.remove_expired(now=later + services.KEPT * 2) == 1
 
 
 def test_what_killed_workers_left_goes_after_a_day(

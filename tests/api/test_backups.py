@@ -90,6 +90,9 @@ def test_a_program_makes_a_deployment_of_a_backup(alice, bob, program_of, deploy
     second = Operation.objects.get(number=made.json()["operationNumber"]).deployment
     assert made.json()["deploymentId"] == public_id("deployment", second.pk)
     assert program.post(f"{path}/new-deployment", {"name": "second"}).status_code == 400
+    older = program.post(f"{path}/new-deployment", {"name": "third", "runtime": "3.2.2-1"})
+    assert older.status_code == 400
+    assert older.json()["fieldErrors"][0]["field"] == "runtime"
     assert program_of(bob).post(f"{path}/new-deployment", {"name": "x"}).status_code == 403
 
 

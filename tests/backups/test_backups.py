@@ -6,6 +6,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -20,7 +22,7 @@ from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
 from apps.deployments.editing.services import deploy_code, restore_revision
 from apps.deployments.models import Deployment, Operation, Phase, Revision, RevisionState
-from apps.deployments.reconciling.compiler import compile_spec
+from apps.deployments.reconciling.compiler import code_name, compile_spec, lock_name
 from apps.deployments.secrets import sealed
 from apps.organizations.models import Organization
 from tests.backups.examples import file_of, make_backup, with_secrets
@@ -188,6 +190,57 @@ def test_a_new_deployment_from_a_backup_has_its_keys_and_copies_of_its_secrets(
     assert spec.secrets.jwt_secret != sealed.open_airflow_secrets(deployment).jwt_secret
     assert [one.value for one in spec.variables] == ["orders-password"]
     assert made.wanted.configuration.secret_ids != (str(row.pk),)
+
+
+def test_a_new_deployment_from_a_backup_may_have_a_newer_runtime(
+    alice: User, make_deployment: Callable[..., Deployment]
+) -> None:
+    older = with_secrets(make_deployment(config={"runtime": "3.2.2-1"}))
+    for digest, name in (("a" * 64, code_name("a" * 64)), ("b" * 64, lock_name("b" * 64))):
+        default_storage.save(name, ContentFile(digest.encode()))
+    code = {"code_digest": "a" * 64, "packages_digest": "b" * 64}
+    Revision.objects.filter(deployment=older).update(**code)
+    backup = make_backup(alice, Deployment.objects.get(pk=older.pk))
+    Backup.objects.filter(pk=backup.pk).update(airflow_version="3.2.2")
+    backup.refresh_from_db()
+
+    def made(name: str, runtime: str = "") -> Revision:
+        operation = restoring.restore_as_new(actor=alice, backup=backup, name=name, runtime=runtime)
+        assert operation.revision
+        return operation.revision
+
+    same, newer = made("same"), made("newer", "3.3.2-1")
+
+    assert (same.configuration.runtime, same.packages_digest) == ("3.2.2-1", "b" * 64)
+    assert newer.configuration.runtime == "3.3.2-1"
+    assert (newer.code_digest, newer.packages_digest) == ("", ""), "chosen for the other runtime"
+    spec = compile_spec(deployment=newer.deployment, revision=newer)
+    assert spec.restore
+    assert (spec.restore.airflow_version, spec.runtime.airflow_version) == ("3.2.2", "3.3.2")
+    for runtime in ("3.2.1-1", "3.1.8-1", "9.9.9-1", "<x>"):
+        with pytest.raises(Invalid, match="Airflow 3.2.2 or newer, such as 3.2.2-1") as caught:
+            made("older", runtime)
+        assert caught.value.field == "runtime"
+
+
+def test_a_backup_of_a_runtime_that_is_offered_no_more_is_not_lost(
+    alice: User, deployment: Deployment
+) -> None:
+    backup = make_backup(alice, deployment)
+    config = deployment.wanted.config | {"runtime": "3.0.6-1"}  # type: ignore[union-attr]
+    Revision.objects.filter(deployment=deployment).update(config=config)
+    Backup.objects.filter(pk=backup.pk).update(airflow_version="3.0.6")
+    backup = Backup.objects.get(pk=backup.pk)
+
+    with pytest.raises(Invalid, match="such as 3.1.8-1"):
+        restoring.restore_as_new(actor=alice, backup=backup, name="new")
+    made = restoring.restore_as_new(actor=alice, backup=backup, name="new", runtime="3.1.8-1")
+
+    assert made.revision
+    assert made.revision.configuration.runtime == "3.1.8-1"
+    backup.airflow_version = "99.0"
+    with pytest.raises(Refused, match="No runtime is offered"):
+        restoring.restore_as_new(actor=alice, backup=backup, name="newer", runtime="3.3.2-1")
 
 
 def test_a_file_that_is_gone_or_cut_off_is_never_restored(

@@ -106,6 +106,10 @@ def test_a_new_deployment_needs_the_permission_to_create_one(
 
     assert client_of(bob).post(address, body).status_code == 403
     assert client_of(alice).post(address, {"name": "etl-prod"}).status_code == 422
+    assert client_of(alice).post(address, body | {"runtime": "3.2.2-1"}).status_code == 422
+    page = client_of(alice).get(url("detail", deployment, backup.pk)).content.decode()
+    assert '<option value="3.3.2-1" selected>' in page
+    assert "3.3.1-1" not in page
     assert client_of(alice).post(address, body).status_code == 302
     assert Deployment.objects.filter(name="copy").exists()
 

@@ -210,6 +210,7 @@ def row(dag_id: str, **facts: Any) -> list[Any]:
         "owners": ["Data platform"],
         "tags": ["orders"],
         "runs": [["success", 1_795_000_000, 12], ["failed", 1_794_900_000, 30]],
+        "catches_up": False,
         **facts,
     }
     return list(found.values())

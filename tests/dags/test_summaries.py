@@ -50,6 +50,24 @@ def test_a_look_costs_the_same_for_few_and_for_many(
     assert DagSummary.objects.count() == 400
 
 
+def test_whether_a_dag_catches_up_is_kept_and_an_older_airflow_says_nothing(
+    deployment: Deployment, airflow: Airflow
+) -> None:
+    airflow.rows = [
+        row("all", catches_up=True),
+        row("last", catches_up=False),
+        row("hostile", catches_up="<b>"),
+        row("silent", catches_up=None),
+        row("older")[:-1],
+        [*row("newer"), 1],
+    ]
+
+    refresh_summaries(deployment=deployment)
+
+    kept = dict(DagSummary.objects.values_list("dag_id", "catches_up"))
+    assert kept == {"all": True, "last": False, "hostile": None, "silent": None, "older": None}
+
+
 def _cost(deployment: Deployment) -> int:
     with CaptureQueriesContext(connection) as queries:
         refresh_summaries(deployment=deployment)

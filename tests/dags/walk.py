@@ -49,7 +49,17 @@ def observed():
     talk() >> [break_down(), each.expand(number=[1, 2, 3])]
 
 
+@dag(dag_id="makes_up", schedule="0 4 * * *", catchup=True, is_paused_upon_creation=True)
+def makes_up():
+    @task
+    def nothing():
+        pass
+
+    nothing()
+
+
 observed()
+makes_up()
 '''
 
 
@@ -246,6 +256,7 @@ def _check_summary(world: LocalWorld) -> None:
     assert row[9] == ["a", "b"]
     assert row[10][0][0] == "failed"
     assert all(isinstance(number, int) for number in row[10][0][1:])
+    assert {one[0]: one[11] for one in said["dags"]} == {DAG_ID: False, "makes_up": True}
     assert said["count"] == len(said["dags"])
     again = world.airflow("GET", f"/auth/portal/dags?known={said['digest']}")
     assert again in ({"digest": said["digest"]}, world.airflow("GET", "/auth/portal/dags"))

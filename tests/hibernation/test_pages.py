@@ -18,7 +18,7 @@ from apps.deployments.editing.hibernating import hibernate, save_plan
 from apps.deployments.editing.plans import plan_of
 from apps.deployments.models import Deployment, Health
 from apps.hibernation.models import Sleep
-from apps.hibernation.queries import missed_runs, slept_in_month, slept_seconds
+from apps.hibernation.queries import MissedRuns, missed_runs, slept_in_month, slept_seconds
 from apps.usage.models import UsageDay
 from tests.alerts.examples import make_rule
 from tests.core.pages import check_page
@@ -135,26 +135,54 @@ def test_the_confirm_names_what_runs_and_waits_and_is_missed(web: Client, up: De
     assert "In a day, 1 DAG with a schedule misses 24 runs" in text
 
 
-def test_runs_that_are_missed_are_counted_where_the_end_is_known(up: Deployment):
-    def dag(name: str, schedule: str, *, is_paused: bool = False) -> None:
-        DagSummary.objects.create(
-            deployment=up,
-            dag_id=name,
-            state="running",
-            is_paused=is_paused,
-            has_import_error=False,
-            schedule=schedule,
-        )
-
+def test_what_is_missed_and_made_up_for_at_waking_is_said_of_each_kind_of_dag(
+    web: Client, up: Deployment
+):
     now = datetime(2026, 6, 5, 12, 30, tzinfo=UTC)
-    dag("hourly", "0 * * * *")
-    dag("daily", "@daily")
-    dag("paused", "0 * * * *", is_paused=True)
-    dag("assets", "Asset")
+    scheduled(up, "hourly", "0 * * * *", catches_up=True)
+    scheduled(up, "nightly", "@daily", catches_up=False)
+    scheduled(up, "later", "0 3 * * 0", catches_up=True)
+    scheduled(up, "every", "1 day, 0:00:00", catches_up=None)
+    scheduled(up, "minutes", "0:20:00", catches_up=None)
+    scheduled(up, "paused", "0 * * * *", is_paused=True)
+    for name in ("Asset", "@once", "@continuous"):
+        scheduled(up, name, name)
+    for number, odd in enumerate(("Trigger, Two", "0:00:00", "99 * * * *", "Asset or 0 1 * * *")):
+        scheduled(up, f"odd-{number}", odd)
 
     missed = missed_runs(up, now=now, until=now + timedelta(hours=12))
 
-    assert (missed.dags, missed.runs) == (3, 13)
+    assert missed == MissedRuns(
+        dags=3, runs=49, catching_up=1, made_up=12, once=1, unknown=1, uncounted=4
+    )
+    text = " ".join(web.get(page(up, "hibernate/")).content.decode().split())
+    assert "with catch-up on makes up for 24 of them" in text
+    assert "1 without catch-up runs once, for the last run that it missed" in text
+    assert "Airflow has not said whether catch-up is on for 2." in text
+    assert "4 DAGs have a timetable whose times only Airflow knows" in text
+
+
+def test_a_dag_of_each_minute_does_not_hide_the_others(up: Deployment):
+    now = datetime(2026, 6, 5, 12, 30, tzinfo=UTC)
+    scheduled(up, "busy", "* * * * *", catches_up=True)
+    scheduled(up, "hourly", "0 * * * *", catches_up=False)
+
+    missed = missed_runs(up, now=now, until=now + timedelta(days=3))
+
+    assert (missed.catching_up, missed.once, missed.is_capped) == (1, 1, True)
+
+
+def test_where_nothing_is_scheduled_nothing_is_said_to_be_missed(web: Client, up: Deployment):
+    scheduled(up, "data", "Asset")
+
+    text = " ".join(web.get(page(up, "hibernate/")).content.decode().split())
+
+    assert "In a day, no run is missed" in text
+
+
+def scheduled(deployment: Deployment, name: str, schedule: str, **facts: Any) -> None:
+    facts = {"is_paused": False, "has_import_error": False, "state": "running", **facts}
+    DagSummary.objects.create(deployment=deployment, dag_id=name, schedule=schedule, **facts)
 
 
 def test_hibernate_and_wake_by_page(web: Client, up: Deployment, drive: Drive):
@@ -262,9 +290,7 @@ def test_the_api_has_the_same(alice: User, up: Deployment, program_of: Any, driv
     assert again["scalingSpec"]["hibernationSpec"]["schedules"][0]["timeZone"] == "Asia/Tokyo"
     now = timezone.now()
     until = (now + timedelta(hours=2)).isoformat()
-    DagSummary.objects.create(
-        deployment=up, dag_id="orders", is_paused=False, has_import_error=False
-    )
+    scheduled(up, "orders", "0:30:00", catches_up=True)
     due = now + timedelta(hours=1)
     make_rule(up.workspace, "dag-late", name="Orders", due_at=due.time(), zone="UTC")
     later = (now + timedelta(hours=3)).time()
@@ -279,6 +305,8 @@ def test_the_api_has_the_same(alice: User, up: Deployment, program_of: Any, driv
     (deadline,) = answer.json()["deadlinesAsleep"]
     assert (deadline["ruleName"], deadline["dags"]) == ("Orders", 1)
     assert deadline["dueAt"].startswith(f"{due:%Y-%m-%dT%H:%M}")
+    missed = answer.json()["missedRuns"]
+    assert (missed["runs"], missed["madeUp"], missed["isCapped"]) == (3, 3, False)
     drive(up)
     body = program.get(address).json()
     assert body["status"] == "HIBERNATING"

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from apps.audit.models import AuditEvent
 from apps.core.errors import Refused
 from apps.deployments.configuration.schema import Variable
 from apps.deployments.editing.drafts import store_secret
@@ -14,6 +15,9 @@ from apps.deploys.models import Deploy
 from apps.environment.delivery.effective import effective_objects, reaching, values_of
 from apps.environment.objects.services import override_object
 from apps.moving.copying.services import Parts, copy_deployment
+from apps.package_indexes.models import PackageIndex
+from apps.package_indexes.queries import indexes_of, package_indexes
+from apps.package_indexes.services import IndexData, add_index
 from tests.conftest import put_role, role
 from tests.core.pages import check_page
 from tests.deployments.conftest import CONFIGURATION, drive
@@ -81,8 +85,32 @@ def test_a_copy_has_the_settings_the_code_the_secrets_and_what_is_linked(
     assert {one.key: one.value for one in running.variables}["TOKEN"] == SECRET
 
 
+def test_its_package_indexes_go_along_sealed_once_more(source, alice, workspace, other):
+    data = IndexData(
+        name="Ours", url="https://packages.test/simple", username="u", password=SECRET, is_only=True
+    )
+    added = add_index(actor=alice, place=source, data=data)
+    add_index(actor=alice, place=workspace, data=replace(data, name="Of all"))
+
+    made = copy_deployment(
+        actor=alice, source=source, workspace=other, name="copy", parts=Parts()
+    ).deployment
+
+    [copy] = package_indexes(made)
+    [own] = [one for one in package_indexes(source) if one.name == "Ours"]
+    assert (copy.name, copy.url, copy.user, copy.password) == ("Ours", own.url, "u", SECRET)
+    assert copy.is_only
+    [row] = indexes_of(made)
+    assert (row.key != added.key, bytes(row.secret) != bytes(added.secret)) == (True, True)
+    assert SECRET not in str(AuditEvent.objects.values_list("changes"))
+    PackageIndex.objects.filter(pk=added.pk).update(secret=b"broken")
+    with pytest.raises(Refused, match="cannot be decrypted"):
+        copy_deployment(actor=alice, source=source, workspace=other, name="two", parts=Parts())
+
+
 def test_a_copy_takes_only_what_is_wanted(source, alice, workspace):
     make_object(source, alice)
+    add_index(actor=alice, place=source, data=IndexData(name="X", url="https://x.test/simple"))
 
     parts = Parts(code=False, variables=False, objects=False)
     made = copy_deployment(
@@ -92,6 +120,7 @@ def test_a_copy_takes_only_what_is_wanted(source, alice, workspace):
     assert (made.wanted.code_digest, made.wanted.configuration.variables) == ("", ())
     assert made.wanted.configuration.queues == source.wanted.configuration.queues
     assert effective_objects(made) == []
+    assert not indexes_of(made).exists()
 
 
 def test_in_another_workspace_the_objects_of_that_one_count(source, alice, workspace, other):

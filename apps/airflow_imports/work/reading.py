@@ -16,7 +16,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.airflow_imports.models import UNFINISHED, AirflowImport, ImportState
-from apps.airflow_imports.queries import import_cluster, is_needed
+from apps.airflow_imports.queries import import_cluster, is_needed, is_to_be_unpaused
 from apps.airflow_imports.services import KEPT, NO_PLANE
 from apps.airflow_imports.source.sealing import ImportSecrets, open_secrets, seal_secrets
 from apps.clusters.connections.planes import plane_for
@@ -124,15 +124,22 @@ def _end(row: AirflowImport, failure: str = "") -> None:
 
 
 def remove_expired(*, now: datetime) -> int:
-    """Remove imports a week after they ended, with their archives; return how many."""
+    """Remove imports a week after they ended, with their archives; return how many. Which DAGs ran
+    before is kept as long as they can be unpaused.
+    """
     count = 0
-    for row in AirflowImport.objects.filter(expires_at__lt=now).order_by("expires_at")[:50]:
+    rows = AirflowImport.objects.filter(expires_at__lt=now).select_related("deployment")
+    for row in rows.order_by("expires_at")[:50]:
         if is_needed(row):
             continue
         archive = row.archive
-        row.delete()
+        if is_to_be_unpaused(row):
+            row.expires_at = now + KEPT
+            row.save(update_fields=["expires_at"])
+        else:
+            row.delete()
+            count += 1
         archive.unlink(missing_ok=True)
-        count += 1
     return count
 
 

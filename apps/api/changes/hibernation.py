@@ -6,7 +6,7 @@ from django.utils import timezone
 from ninja import Path, Router
 
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.hibernation import OverrideBody, OverrideShape, deadlines_by, save_override
+from apps.api.hibernation import OverrideBody, OverrideShape, deadlines_by, missed_by, save_override
 from apps.api.wire.gates import Call, on_deployment
 from apps.hibernation.services import follow_schedules
 
@@ -31,6 +31,7 @@ def set_override(request: Call, at: Path[AtDeployment], body: OverrideBody) -> A
         override_until=body.override_until,
         is_active=True,
         deadlines_asleep=deadlines_by(request.found, body),
+        missed_runs=missed_by(request.found, body),
     )
 
 

@@ -66,7 +66,10 @@ class Restore(Shape):
 
 
 class DeploymentFromBackup(Shape):
+    """`runtime` is a newer one than that of the backup, which holds where it is left out."""
+
     name: str = Field(min_length=1, max_length=60)
+    runtime: str = Field(default="", max_length=40)
 
 
 class Created(Shape):
@@ -161,7 +164,7 @@ def restore_new(request: Call, at: Path[AtBackup], body: DeploymentFromBackup) -
     user, backup = request.caller.user, _found(request, at)
     # Connections and secrets of this Deployment go with it.
     require(user=user, permission="deployment.update", on=request.found)
-    operation = restore_as_new(actor=user, backup=backup, name=body.name)
+    operation = restore_as_new(actor=user, backup=backup, name=body.name, runtime=body.runtime)
     return Created(
         deployment_id=public_id("deployment", operation.deployment_id),
         operation_number=operation.number,

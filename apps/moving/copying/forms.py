@@ -31,7 +31,7 @@ class CopyForm(forms.Form):
         help_text="Secret values go along encrypted.",
     )
     objects = forms.BooleanField(
-        label="Connections and variables",
+        label="Connections, variables and package indexes",
         required=False,
         initial=True,
         help_text=(

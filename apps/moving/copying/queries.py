@@ -16,7 +16,7 @@ LEFT_OUT = (
     "Backups and their schedule",
     "The branch of a git repository that it follows",
     "Roles of people and Teams on it, and its API tokens",
-    "Package indexes, objectives, and alert rules and silences for it alone",
+    "Objectives, and alert rules and silences for it alone",
 )
 
 

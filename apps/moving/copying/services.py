@@ -27,6 +27,7 @@ from apps.deploys.promotion.queries import DELIVER, SEE, running_deploy
 from apps.deploys.promotion.rules import approval_of, set_approval
 from apps.environment.objects.copying import copy_links, copy_own_objects
 from apps.organizations.models import Workspace
+from apps.package_indexes.services import copy_indexes
 
 UPDATE, CREATE = "deployment.update", "workspace.deployments.create"
 LINK = "workspace.environment.manage"
@@ -35,7 +36,7 @@ LINK = "workspace.environment.manage"
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """What goes along besides the settings: the code that runs, the environment variables of the
-    configuration, and the connections and variables that reach the Deployment.
+    configuration, and the connections, variables and package indexes that reach the Deployment.
     """
 
     code: bool = True
@@ -165,6 +166,7 @@ def _copy_objects(actor: User, source: Deployment, made: Deployment) -> None:
         if is_here and source.environment_links.exists():
             require(user=actor, permission=LINK, on=made.workspace)
             copy_links(actor=actor, source=source, target=made)
+        copy_indexes(actor=actor, source=source, target=made)
     except SecretUnreadable as error:
         raise _unreadable(source) from error
 
@@ -172,5 +174,5 @@ def _copy_objects(actor: User, source: Deployment, made: Deployment) -> None:
 def _unreadable(source: Deployment) -> Refused:
     return Refused(
         f"A secret of {source.name} cannot be decrypted. Enter it again there, or copy without "
-        "variables and connections."
+        "variables, connections and package indexes."
     )
