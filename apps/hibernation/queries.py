@@ -1,5 +1,6 @@
 """What is known of a Deployment that is about to hibernate, or did."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -35,6 +36,17 @@ class TasksNow:
     waiting: tuple[TaskNow, ...] = ()
     total: int = 0
     problem: str = ""
+
+    @property
+    def running_counts(self) -> list[tuple[str, int]]:
+        """Name the tasks that run, each once, with how many of it."""
+        return list(Counter(f"{one.dag_id}.{one.task_id}" for one in self.running).items())
+
+    @property
+    def waiting_counts(self) -> list[tuple[str, int]]:
+        """Name the tasks that wait, each once, with its kind and how many of it."""
+        names = (f"{one.dag_id}.{one.task_id} ({one.kind})" for one in self.waiting)
+        return list(Counter(names).items())
 
     @property
     def others(self) -> int:

@@ -138,7 +138,7 @@ function narrow(box, label, all, textOf, show) {
   field.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
   box.before(field);
 }
-for (const select of document.querySelectorAll(".field > select.input:not([multiple])")) {
+for (const select of document.querySelectorAll("form:not(.filters) .field > select.input:not([multiple])")) {
   const all = [...select.options];
   narrow(select, select.labels[0]?.firstChild.textContent.trim(), all, (one) => one.text,
     (found) => select.replaceChildren(...all.filter((one) => found.has(one) || one.selected || !one.value)));
