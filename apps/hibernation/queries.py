@@ -54,6 +54,17 @@ class TasksNow:
     problem: str = ""
 
     @property
+    def running_counts(self) -> list[tuple[str, int]]:
+        """Name the tasks that run, each once, with how many of it."""
+        return list(Counter(f"{one.dag_id}.{one.task_id}" for one in self.running).items())
+
+    @property
+    def waiting_counts(self) -> list[tuple[str, int]]:
+        """Name the tasks that wait, each once, with its kind and how many of it."""
+        names = (f"{one.dag_id}.{one.task_id} ({one.kind})" for one in self.waiting)
+        return list(Counter(names).items())
+
+    @property
     def others(self) -> int:
         """How many are not named."""
         return self.total - len(self.running) - len(self.waiting)

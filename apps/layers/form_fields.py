@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.forms.boundfield import BoundField
+from django.utils.html import format_html
 
 from apps.core.errors import Invalid
 from apps.layers.certificates import BEGIN, certificates_in_words
@@ -91,16 +92,19 @@ class SettingField(forms.CharField):
     def __init__(
         self, setting: Setting, inherited: Effective, allowed: Sequence[str] | None = None
     ) -> None:
-        text = f"{setting.help} Inherited: {in_words(inherited.value)}, {inherited.source}."
         super().__init__(
             required=False,
             label=setting.label,
-            help_text=text,
+            help_text=_help(setting.help, inherited),
             widget=_widget(setting, inherited, allowed),
             max_length=setting.longest,
         )
         self.setting = setting
         self.inherited = inherited
+
+    def refuse(self, reason: str) -> None:
+        """Say why this person may not change it, in place of what it is for."""
+        self.help_text = _help(reason, self.inherited)
 
     def clean(self, value: Any) -> str | None:
         text = super().clean(value).replace("\r\n", "\n")
@@ -123,6 +127,11 @@ def grouped(form: forms.Form, names: Iterable[str]) -> list[dict[str, Any]]:
         if isinstance(field.field, SettingField):
             groups.setdefault(field.field.setting.group, []).append(field)
     return [_group(title, fields) for title, fields in groups.items()]
+
+
+def _help(text: str, inherited: Effective) -> str:
+    """Write a hint. Values and names of places are what people typed."""
+    return format_html("{} Inherited: {}, {}.", text, in_words(inherited.value), inherited.source)
 
 
 def _group(title: str, fields: list[BoundField]) -> dict[str, Any]:

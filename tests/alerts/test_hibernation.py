@@ -202,5 +202,6 @@ def test_the_forms_of_hibernation_name_deadlines_beforehand(
 
     for page in ("hibernate/", "schedules/new/"):
         shown = web.get(address + page).content.decode()
-        assert "Rule about dag-late, 1 DAG" in shown
+        assert "Rule about dag-late, 1 DAG, then 6 more" in shown
+        assert shown.count("Rule about dag-late") == 1
     assert 'id="deadlines"' not in web.get(address).content.decode()

@@ -1,5 +1,6 @@
 """Addresses for the browser tests: the styleguide, and a page with a card and a log."""
 
+from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import engines
@@ -37,6 +38,21 @@ def styleguide(request: HttpRequest) -> HttpResponse:
     return render(request, "styleguide.html", examples())
 
 
+class LongChoices(forms.Form):
+    """More choices than anyone reads."""
+
+    deployment = forms.ChoiceField(choices=[("", "All"), *((n, f"etl-{n}") for n in range(99))])
+    channels = forms.MultipleChoiceField(
+        choices=[(str(n), f"#team-{n}") for n in range(99)],
+        initial=["98"],
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+
+def choices(request: HttpRequest) -> HttpResponse:
+    return _render(PAGE.replace("CARD LOG", "{{ form }}"), request, form=LongChoices())
+
+
 def live(request: HttpRequest) -> HttpResponse:
     lines = [{"text": f"line {number}"} for number in range(100)]
     return _render(PAGE.replace("CARD", CARD).replace("LOG", LOG), request, lines=lines)
@@ -55,6 +71,7 @@ def tail(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("styleguide/", styleguide),
+    path("choices/", choices),
     path("live/", live),
     path("card/", card),
     path("tail/", tail),

@@ -1,9 +1,11 @@
 """What takes the right to deploy code, although the right to edit a Deployment leads there."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
@@ -19,10 +21,12 @@ from apps.deployments.editing.services import (
 from apps.deployments.layering.services import update_layer
 from apps.deployments.models import Deployment, Operation, Revision
 from apps.deploys.deliveries.enforcement import DeployedByAutomation, set_for_deployment
+from apps.layers.models import Layer
 from apps.moving.copying.services import Parts, copy_deployment
 from apps.moving.transferring.services import transfer_deployment
 from apps.organizations.models import Organization, Workspace
 from tests.conftest import custom_role, make_user, put_role, role
+from tests.core.pages import check_page
 from tests.deployments.conftest import FAR
 from tests.kubernetes.certificates import Authority
 
@@ -176,3 +180,81 @@ def test_no_secret_comes_to_code_of_a_person_who_may_not_deploy_where_it_is(
     deployment.refresh_from_db()
     assert deployment.workspace != mine
     copy_deployment(**copy, parts=Parts(code=False, variables=False, objects=False))
+
+
+def readonly(page: str, field: str) -> bool:
+    found = re.search(rf'<(?:input|textarea)[^>]*name="{field}"[^>]*>', page)
+    assert found is not None
+    return "readonly" in found[0] or "disabled" in found[0]
+
+
+def test_pages_say_beforehand_what_takes_the_right_to_deploy_code(
+    deployment: Deployment, workspace: Workspace, editor: User, alice: User, client_of: Any
+) -> None:
+    pages = [f"/d/{deployment.ref}/configure/", f"/w/{workspace.slug}/deployments/new/"]
+    for page in pages:
+        hers = client_of(editor).get(page).content.decode()
+        check_page(hers)
+        assert "An image is code" in hers
+        assert "Which CAs Airflow trusts is changed" in hers
+        assert readonly(hers, "image")
+        assert readonly(hers, "settings-ca_bundle")
+        assert "Pull secret and tag" not in hers
+        others = client_of(alice).get(page).content.decode()
+        assert "An image is code" not in others
+        assert not readonly(others, "image")
+        assert not readonly(others, "settings-ca_bundle")
+
+    # What is there she may take away.
+    bundle = Authority("Nordhavn").certificate
+    edit(alice, deployment, replace(with_bundle(bundle), image=IMAGE))
+    hers = client_of(editor).get(pages[0]).content.decode()
+    assert "An image is code" in hers
+    assert not readonly(hers, "image")
+    assert not readonly(hers, "settings-ca_bundle")
+
+
+def test_where_only_pipelines_deploy_the_page_says_that_people_choose_no_image(
+    deployment: Deployment, alice: User, client_of: Any
+) -> None:
+    set_for_deployment(actor=alice, deployment=deployment, is_on=True)
+
+    page = client_of(alice).get(f"/d/{deployment.ref}/configure/").content.decode()
+
+    assert "Only API tokens and git" in page
+    assert readonly(page, "image")
+    assert not readonly(page, "settings-ca_bundle")
+
+
+def test_the_settings_of_a_workspace_say_who_changes_whom_tasks_trust(
+    workspace: Workspace, editor: User, alice: User, client_of: Any
+) -> None:
+    bundle = Authority("Nordhavn").certificate
+    update_layer(actor=alice, place=workspace, values={"ca_bundle": bundle}, locked=())
+    url = reverse("deployments:workspace_settings", args=[workspace.slug])
+
+    page = client_of(editor).get(url).content.decode()
+    answer = client_of(editor).post(url, {"ca_bundle": "", "scheduler_replicas": "2"})
+
+    check_page(page)
+    assert "changed by those who may deploy code" in page
+    assert readonly(page, "ca_bundle")
+    assert not readonly(client_of(alice).get(url).content.decode(), "ca_bundle")
+    # What a form without the field sends is not taken for a wish to trust no one.
+    assert answer.status_code == 302
+    row = Layer.objects.get(workspace=workspace)
+    assert row.values["ca_bundle"].strip() == bundle.strip()
+    assert row.values["scheduler_replicas"] == "2"
+
+
+def test_hints_show_what_people_typed_above_as_text(
+    organization: Organization, workspace: Workspace, alice: User, client_of: Any
+) -> None:
+    proxy = "http://proxy.example.org/<b>bold</b>"
+    update_layer(actor=alice, place=organization, values={"http_proxy": proxy}, locked=())
+    url = reverse("deployments:workspace_settings", args=[workspace.slug])
+
+    page = client_of(alice).get(url).content.decode()
+
+    assert "<b>bold</b>" not in page
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page

@@ -205,6 +205,32 @@ def test_a_file_can_be_dropped(page: Page) -> None:
     assert page.inner_text("[data-drop-name]") == "dags.zip"
 
 
+def test_long_choices_are_narrowed_and_what_is_chosen_stays(page: Page) -> None:
+    page.goto("/choices/")
+    field, select = page.get_by_label("Filter Deployment"), page.get_by_label("Deployment").last
+
+    select.select_option("7")
+    field.fill("ETL-98")
+    assert select.locator("option").all_text_contents() == ["All", "etl-7", "etl-98"]
+    expect(select).to_have_value("7")
+    field.fill("")
+    expect(select.locator("option")).to_have_count(100)
+
+    boxes = page.get_by_role("checkbox")
+    expect(boxes.first).to_be_checked()  # what was chosen comes first
+    page.get_by_label("Filter Channels").fill("team-41")
+    expect(boxes).to_have_count(2)
+    boxes.last.check()
+    page.get_by_label("Filter Channels").fill("")
+    expect(boxes).to_have_count(99)
+    sent = page.evaluate(
+        "[...document.querySelectorAll('[name=channels]:checked')].map(o => o.value)"
+    )
+    assert sorted(sent) == ["41", "98"]
+    found = Axe().run(page, options=RULES)
+    assert not found.response["violations"]
+
+
 def test_without_script_nothing_that_needs_it_is_shown(browser: Browser, server: str) -> None:
     context = browser.new_context(java_script_enabled=False, base_url=server)
     page = context.new_page()

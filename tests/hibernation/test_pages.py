@@ -110,10 +110,11 @@ def test_there_are_at_most_ten_schedules(alice: User, web: Client, up: Deploymen
 def test_the_confirm_names_what_runs_and_waits_and_is_missed(web: Client, up: Deployment):
     rows = [
         {"dag_id": "etl", "task_id": "load", "state": "running", "operator": "PythonOperator"},
+        *[{"dag_id": "etl", "task_id": "each", "state": "running", "map_index": n} for n in (0, 1)],
         {"dag_id": "etl", "task_id": "wait", "state": "running", "operator": "FileSensor"},
         {"dag_id": "etl", "task_id": "later", "state": "deferred", "operator": "Bash<b>"},
     ]
-    data = {"task_instances": rows, "total_entries": 5}
+    data = {"task_instances": rows, "total_entries": 7}
     FakePlane.store.respond = lambda *_: AirflowResponse(status=200, data=data)
     DagSummary.objects.create(
         deployment=up,
@@ -128,7 +129,8 @@ def test_the_confirm_names_what_runs_and_waits_and_is_missed(web: Client, up: De
 
     check_page(answer.content.decode())
     text = " ".join(answer.content.decode().split())
-    assert "etl.load" in text
+    assert "etl.load</li>" in text
+    assert "etl.each, 2 times" in text
     assert "etl.wait (sensor)" in text
     assert "etl.later (deferred)" in text
     assert "2 more are not listed" in text

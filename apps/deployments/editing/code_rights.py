@@ -8,7 +8,7 @@ proxy that anyone who edits may name.
 from collections.abc import Callable
 
 from apps.accounts.models import User
-from apps.core.errors import Refused
+from apps.core.errors import PortalError, Refused
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision
 from apps.organizations.models import Workspace
@@ -48,6 +48,22 @@ def ensure_may_configure(
     if brings_image:
         for rule in RULES:
             rule(actor=actor, deployment=deployment)
+
+
+def code_refusals(*, actor: User, on: Deployment | Workspace) -> dict[str, str]:
+    """Return why this person may choose no other image or CA bundle of a Deployment, or of a new
+    one in a workspace: sentences by the field of the form, none where they may.
+    """
+    if not actor.has_perm(DEPLOY, on):
+        return {"image": IMAGE_IS_CODE, TRUST: TRUST_IS_CODE}
+    if isinstance(on, Workspace):
+        return {}
+    try:
+        for rule in RULES:
+            rule(actor=actor, deployment=on)
+    except PortalError as error:
+        return {"image": error.message}
+    return {}
 
 
 def ensure_may_restore(*, actor: User, deployment: Deployment, revision: Revision) -> None:

@@ -62,6 +62,13 @@ class LayerForm(forms.Form):
         for field in self.fields.values():
             field.disabled = True
 
+    def refuse(self, name: str, reason: str) -> None:
+        """Show a setting, take nothing, and say why."""
+        field = self.fields.get(name)
+        if isinstance(field, SettingField):
+            field.disabled = True
+            field.refuse(reason)
+
     def _lock(self, name: str) -> Any:
         return self[f"{LOCK}{name}"] if f"{LOCK}{name}" in self.fields else None
 

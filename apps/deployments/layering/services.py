@@ -17,7 +17,7 @@ from apps.audit.services import record
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words
 from apps.core.errors import Invalid
-from apps.deployments.editing.code_rights import DEPLOY
+from apps.deployments.editing.code_rights import DEPLOY, TRUST
 from apps.deployments.models import Deployment, Phase
 from apps.layers.catalogue import SETTINGS, settings_of, settings_on
 from apps.layers.models import Layer
@@ -142,28 +142,35 @@ def _refuse_locked(place: Place, changes: Iterable[str]) -> None:
             raise Invalid(message, field=name)
 
 
-def _refuse_trust(actor: User, place: Place, changes: Iterable[str]) -> None:
-    """Leave the CAs of an organization or a cluster to owners, and those of a workspace to people
-    who may deploy code to its Deployments. Whoever chooses them and a proxy reads and changes all
-    that tasks below send and receive.
+def trust_refusal(*, actor: User, place: Place) -> str:
+    """Return why this person may not change which CAs are trusted below a place, empty if they may.
+
+    Those of an organization or a cluster are left to owners, and those of a workspace to people who
+    may deploy code to its Deployments. Whoever chooses them and a proxy reads and changes all that
+    tasks below send and receive.
     """
-    if "ca_bundle" not in changes or place is None:
-        return
+    if place is None:
+        return ""
     if isinstance(place, Workspace):
-        if DEPLOY not in permissions_held(user=actor, on=place):
-            raise Invalid(
-                "Which CAs the Deployments of a workspace trust is changed by those who may deploy "
-                "code to them. Ask an owner of the workspace, or leave the CAs as they are.",
-                field="ca_bundle",
-            )
-        return
-    organization = place.organization if isinstance(place, Cluster) else place
-    if not permissions_held(user=actor, on=organization) >= frozenset(PERMISSIONS):
-        raise Invalid(
-            "Only an owner of the organization can change which CAs its Deployments trust. Ask an "
-            "owner, or leave them as they are.",
-            field="ca_bundle",
+        if DEPLOY in permissions_held(user=actor, on=place):
+            return ""
+        return (
+            "Which CAs the Deployments of a workspace trust is changed by those who may deploy "
+            "code to them. Ask an owner of the workspace, or leave the CAs as they are."
         )
+    organization = place.organization if isinstance(place, Cluster) else place
+    if permissions_held(user=actor, on=organization) >= frozenset(PERMISSIONS):
+        return ""
+    return (
+        "Only an owner of the organization can change which CAs its Deployments trust. Ask an "
+        "owner, or leave them as they are."
+    )
+
+
+def _refuse_trust(actor: User, place: Place, changes: Iterable[str]) -> None:
+    refusal = trust_refusal(actor=actor, place=place) if TRUST in changes else ""
+    if refusal:
+        raise Invalid(refusal, field=TRUST)
 
 
 def _lock_below(place: Place) -> None:

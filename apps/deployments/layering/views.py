@@ -18,8 +18,16 @@ from apps.clusters.queries import deployments_in_words
 from apps.core.errors import Invalid
 from apps.core.web.forms import add_error
 from apps.core.web.gates import operator_only
+from apps.deployments.editing.code_rights import TRUST
 from apps.deployments.layering.forms import LayerForm, stored
-from apps.deployments.layering.services import Place, Reached, layer_name, reached_by, update_layer
+from apps.deployments.layering.services import (
+    Place,
+    Reached,
+    layer_name,
+    reached_by,
+    trust_refusal,
+    update_layer,
+)
 from apps.deployments.models import Deployment
 from apps.layers.catalogue import settings_on
 from apps.layers.certificates import expiring
@@ -128,6 +136,8 @@ def _page(request: HttpRequest, place: Place, context: dict[str, Any]) -> HttpRe
     )
     if context.get("denial"):
         form.disable()
+    elif refusal := trust_refusal(actor=request_user(request), place=place):
+        form.refuse(TRUST, refusal)
     reached: list[Reached] = []
     if request.method == "POST" and form.is_valid():
         values, locked = form.said()

@@ -20,6 +20,7 @@ from apps.deployments.configuration.options import DeploymentOptions, deployment
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.validation import Present, Problem
 from apps.deployments.database_version import present_of
+from apps.deployments.editing.code_rights import code_refusals
 from apps.deployments.editing.drafts import save_draft, store_secret, update_draft
 from apps.deployments.editing.forms.data import (
     FormData,
@@ -202,6 +203,7 @@ def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData
         clusters=subject.clusters,
         present=subject.present,
         found=found,
+        refusals=code_refusals(actor=subject.user, on=subject.deployment or subject.workspace),
     )
     if is_validated and _is_valid(editor, subject):
         draft = _keep(subject, editor, base=subject.revision(data.get("base", "")))

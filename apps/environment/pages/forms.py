@@ -294,7 +294,8 @@ def _field(one: Field, value: Any, usual: Any, is_stored: bool) -> forms.Field:
         return forms.BooleanField(**common)
     if one.kind == "choice":
         choices = [("", "Default"), *((choice, choice) for choice in one.choices)]
-        return forms.ChoiceField(**common, choices=choices)
+        chooser = forms.Select(attrs={"data-width": "l"})
+        return forms.ChoiceField(**common, choices=choices, widget=chooser)
     text = forms.TextInput(attrs={**CODE, "placeholder": one.placeholder})
     return forms.CharField(**common, max_length=2_000, widget=text)
 

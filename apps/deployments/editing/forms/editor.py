@@ -1,6 +1,7 @@
 """The whole form of a configuration: made from `data`, parsed, and never saved."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from django import forms
 
@@ -46,7 +47,7 @@ class Editor:
 
     `secrets` are the sealed values that this person may refer to, by id; any other id counts as
     none. `clusters` are those to choose from, none if that is fixed. `found` are problems that
-    others have found.
+    others have found. `refusals` say why this person may not choose another value, by field.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Editor:
         clusters: Iterable[Cluster] = (),
         present: Present | None = None,
         found: Iterable[Problem] = (),
+        refusals: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.options, self.base, self.present = options, base, present
         self.found = found
@@ -67,6 +69,7 @@ class Editor:
             data, options=options, base=base, present=present, clusters=clusters
         )
         self.layered = LayeredPart(data, prefix=SETTINGS, options=options, base=base)
+        self._refuse(refusals)
         common = {"base": base}
         self.queues = _QueueRows(data, prefix=QUEUES, form_kwargs={"options": options, **common})
         self.variables = _VariableRows(
@@ -80,6 +83,16 @@ class Editor:
             queue.is_validated = is_validated and self.has_queues and not queue.is_gone
         for variable in self.variables.forms:
             variable.is_validated = is_validated and not variable.is_gone and not variable.is_blank
+
+    def _refuse(self, refusals: Mapping[str, str]) -> None:
+        """Say at fields why another value is refused. What is there may be taken away."""
+        has = {"image": bool(self.base and self.base.image)} | {
+            name: bool(value) for name, value in self.layered.before.items()
+        }
+        for name, reason in refusals.items():
+            for part in (self.settings, self.layered):
+                if name in part.fields:
+                    part.refuse(name, reason, is_closed=not has.get(name))
 
     @property
     def parts(self) -> list[EditorPart]:

@@ -37,6 +37,7 @@ from apps.deployments.editing.forms.data import (
     line_feeds,
 )
 from apps.deployments.models import SecretValue
+from apps.layers.form_fields import SettingField
 from apps.layers.kinds import Kind, LabelsKind, TolerationsKind
 from apps.own_images.references import LONGEST as LONGEST_IMAGE
 
@@ -103,6 +104,16 @@ class EditorPart(forms.Form):
         else:
             self._errors = ErrorDict()
             self.cleaned_data = {}
+
+    def refuse(self, name: str, reason: str, *, is_closed: bool) -> None:
+        """Say at a field why this person may not change it. The service decides."""
+        field = self.fields[name]
+        if isinstance(field, SettingField):
+            field.refuse(reason)
+        else:
+            field.help_text = reason
+        if is_closed:
+            field.widget.attrs["readonly"] = True
 
     def typed(self, name: str) -> str:
         """Return what a field holds as text, validated or not."""
