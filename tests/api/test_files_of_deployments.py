@@ -143,6 +143,31 @@ def test_a_key_that_is_not_known_is_refused_with_the_nearest(alice, here, progra
     }
 
 
+def test_a_misspelt_key_is_refused_by_creating_and_changing_too(alice, here, program_of):
+    program = program_of(alice)
+    read = program.get(here).json()
+    # What clients of Astro send, and a newer one.
+    others = {"drWorkloadIdentity": "", "remoteExecution": {}, "fromTheFuture": [1]}
+    queue = {**read["workerQueues"][0], "nodePoolId": "x", "maxWorkersCount": 3}
+
+    taken = program.post(here, {**read, **others})
+    changed = program.post(here, {**read, "descripton": "x", "workerQueues": [queue]})
+    created = program.post(
+        "/deployments", {**read, "name": "other", "executer": "KUBERNETES", **others}
+    )
+    many = program.post(here, {**read, **{f"descripton{one}": 1 for one in range(20_000)}})
+
+    assert taken.status_code == 200, taken.content
+    assert [one.status_code for one in (changed, created, many)] == [400] * 3
+    assert [one["message"] for one in changed.json()["fieldErrors"]] == [
+        "A Deployment has no descripton. Did you mean description?",
+        "A Deployment has no maxWorkersCount. Did you mean maxWorkerCount?",
+    ]
+    assert "Did you mean executor?" in created.json()["message"]
+    assert len(many.json()["fieldErrors"]) == 50
+    assert program.get(here).json()["description"] == read["description"]
+
+
 def test_a_file_that_breaks_a_rule_is_refused_as_the_update_is(alice, here, program_of):
     program = program_of(alice)
     bad = {**program.get(here).json(), "description": "x" * 501}

@@ -109,3 +109,20 @@ def test_a_program_uploads_a_dump(
     settings.UPLOAD_MAX_BYTES = {}
     assert send(program, b"PGDMP" * 100).status_code == 400, "it is larger than the limit"
     assert send(program_of(bob), b"PGDMP").status_code == 403
+
+
+def test_a_dump_that_is_sent_again_is_one_import(
+    alice, program_of, workspace, cluster, plane, folder
+):
+    program = program_of(alice)
+    path = f"{program.root}/workspaces/{public_id('workspace', workspace.pk)}/imports/dump"
+
+    def send(content: bytes) -> Any:
+        form = {"dump": SimpleUploadedFile("airflow.dump", content), "fernetKey": KEY}
+        return program.client.post(path, form, headers={"Idempotency-Key": "one"})
+
+    first, again, another = send(b"PGDMP" * 10), send(b"PGDMP" * 10), send(b"PGDMP" * 11)
+
+    assert (first.status_code, again.json()) == (200, first.json()), first.content
+    assert another.status_code == 409
+    assert AirflowImport.objects.count() == 1

@@ -22,8 +22,8 @@ def test_the_document_describes_every_operation(client, settings):
     }
     assert described == known
     assert document["servers"] == [{"url": f"{settings.PORTAL_URL}/v1"}]
-    tops = ("/organizations", "/users/", "/auth", "/worker-hour-prices")
-    assert all(path.startswith(tops) for path in document["paths"])
+    places = ("/organizations", "/users/", "/authorization/", "/worker-hour-prices")
+    assert all(path.startswith(places) for path in document["paths"])
     references = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
     assert references <= document["components"]["schemas"].keys()
     assert "Deployment" in references

@@ -13,6 +13,7 @@ from apps.alerts.pages.queries import STATES
 from apps.api.alerts.places import managed, may_manage, seen
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, in_organization
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import InOrganization, Listing, Shape
 from apps.core.errors import Invalid
@@ -80,6 +81,7 @@ def list_messages(request: Call, at: Path[InOrganization], asked: Query[MessageQ
     operation_id="ResendAlertMessage",
     summary="Send a message again, as it was",
 )
+@once
 def send_again(request: Call, at: Path[AtMessage]) -> Any:
     channels = Channel.objects.filter(seen(request)).values("pk")
     number = number_of("message", at.message_id)

@@ -15,6 +15,7 @@ from apps.api.deployments.bodies import (
     new_configuration,
     refuse_what_is_not_here,
 )
+from apps.api.deployments.keys import refuse_misspelt_keys
 from apps.api.deployments.shapes import (
     AtDeployment,
     DeploymentList,
@@ -96,6 +97,7 @@ def list_deployments(request: Call, at: Path[InOrganization], asked: Query[Deplo
 @once
 def new_deployment(request: Call, at: Path[InOrganization], body: NewDeployment) -> Any:
     workspace = _workspace(request, body.workspace_id)
+    refuse_misspelt_keys(request)
     refuse_what_is_not_here(body)
     cluster = _cluster(workspace, body)
     actor = request.caller.user
@@ -140,6 +142,7 @@ def change_deployment(request: Call, at: Path[AtDeployment], body: DeploymentCha
     if not is_matched(request, deployment_shape(deployment)):
         raise Conflict("It changed after you read it. Read it again, then repeat your change.")
     _refuse_moving(deployment, body)
+    refuse_misspelt_keys(request)
     refuse_what_is_not_here(body)
     if deployment.wanted is None:
         raise NotHere

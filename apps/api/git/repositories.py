@@ -14,7 +14,7 @@ from pydantic import Field
 from apps.api.wire.errors import NotHere
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, on_workspace
-from apps.api.wire.idempotency import once
+from apps.api.wire.idempotency import once, once_with_secret
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import AtWorkspace, Listing, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
@@ -213,6 +213,7 @@ def look(request: Call, at: Path[AtRepository]) -> None:
     operation_id="RotateGitWebhook",
     summary="Make a secret for the webhook of a git repository",
 )
+@once_with_secret
 def rotate_webhook(request: Call, at: Path[AtRepository]) -> Any:
     found = repository_found(request, at.repository_id)
     secret = services.rotate_webhook_secret(actor=request.caller.user, repository=found)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, in_organization
-from apps.api.wire.idempotency import once_with_secret
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import InOrganization, Listing, Profile, Shape, profile_of
 from apps.bulk_actions import services
@@ -128,7 +128,7 @@ def list_actions(request: Call, at: Path[InOrganization], asked: Query[InPlace])
     operation_id="CreateBulkAction",
     summary="Prepare a change to many Deployments, or begin it",
 )
-@once_with_secret
+@once
 def new_action(request: Call, at: Path[InOrganization], body: NewBulkAction) -> Any:
     """Nothing changes before it is begun: the answer says for each Deployment what would, or why it
     is refused.

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
+from apps.api.pages.conventions import with_conventions
 from apps.api.service import api
 
 ROOT = "/v1"
@@ -39,7 +40,7 @@ class Operation:
 @cache
 def document() -> dict[str, Any]:
     """Return the OpenAPI document: made once, from the code of the operations."""
-    made = dict(api.get_openapi_schema(path_prefix="/"))
+    made = with_conventions(dict(api.get_openapi_schema(path_prefix="/")))
     # Clients join an address with the paths, which therefore begin behind it.
     made["servers"] = [{"url": f"{settings.PORTAL_URL}{ROOT}"}]
     made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

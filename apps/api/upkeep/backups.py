@@ -101,6 +101,7 @@ def list_backups(request: Call, at: Path[AtDeployment], asked: Query[Paging]) ->
     operation_id="CreateBackup",
     summary="Back up the metadata database",
 )
+@once
 def new_backup(request: Call, at: Path[AtDeployment], body: NewBackup) -> Any:
     """Returns at once; a job makes the backup while Airflow runs on. While one is being made, that
     one is returned.

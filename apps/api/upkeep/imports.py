@@ -16,6 +16,7 @@ from apps.airflow_imports.queries import imports_of
 from apps.airflow_imports.services import ImportData
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, on_workspace
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import AtWorkspace, Listing, Profile, Shape, profile_of
 from apps.core.public_ids import public_id
@@ -111,6 +112,7 @@ def list_imports(request: Call, at: Path[AtWorkspace], asked: Query[Paging]) -> 
     operation_id="CreateImport",
     summary="Read the running database of an Airflow from elsewhere",
 )
+@once
 def new_import(request: Call, at: Path[AtWorkspace], body: NewImport) -> Any:
     """Returns at once; a job reads and checks it."""
     data = ImportData(name=f"{body.database} at {body.host}"[:200], **body.model_dump())
@@ -126,6 +128,7 @@ def new_import(request: Call, at: Path[AtWorkspace], body: NewImport) -> Any:
     summary="Upload the dump of an Airflow from elsewhere",
     url_name="import_dump",
 )
+@once
 def new_import_of_dump(
     request: Call,
     at: Path[AtWorkspace],
@@ -160,6 +163,7 @@ def get_import(request: Call, at: Path[AtImport]) -> Any:
     operation_id="CreateDeploymentFromImport",
     summary="Create a Deployment from an Airflow from elsewhere",
 )
+@once
 def create(request: Call, at: Path[AtImport], body: FromImport) -> Any:
     """All its DAGs are paused. 409 where it is not ready, or was used already."""
     operation = services.create_from_import(

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 from apps.api.deployments.shapes import AtDeployment
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, on_deployment
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
 from apps.core.public_ids import public_id
@@ -86,6 +87,7 @@ def list_upgrades(request: Call, at: Path[AtDeployment], asked: Query[Paging]) -
     operation_id="CheckUpgrade",
     summary="Check what an upgrade would change",
 )
+@once
 def check_upgrade(request: Call, at: Path[AtDeployment], body: NewUpgrade) -> Any:
     """Returns at once; a job reads the DAGs in the new runtime. Nothing changes until the upgrade
     is confirmed.

@@ -11,7 +11,8 @@ from functools import wraps
 from typing import Any
 
 from django.core.cache import cache
-from django.http import HttpResponse
+from django.http import HttpResponse, RawPostDataException
+from ninja.utils import contribute_operation_callback
 
 from apps.api.wire.errors import KeyInUse
 from apps.api.wire.etags import written
@@ -24,6 +25,13 @@ LONGEST_KEY = 255
 KEPT_SECONDS, BUSY_SECONDS = 24 * 3600, 120
 BUSY, SECRET = "busy", "secret"
 Operation = Callable[..., Any]
+_DESCRIBED = {
+    "in": "header",
+    "name": HEADER,
+    "description": "A value of your own, such as a UUID, under which this is done once in a day.",
+    "schema": {"type": "string", "maxLength": LONGEST_KEY},
+    "required": False,
+}
 
 
 def once(operation: Operation) -> Operation:
@@ -44,7 +52,7 @@ def _remembering(operation: Operation, *, keeps_answer: bool) -> Operation:
             return operation(request, *args, **kwargs)
         if len(said) > LONGEST_KEY:
             raise Invalid(f"An {HEADER} has at most {LONGEST_KEY} characters.")
-        key, content = _key(request, said), _digest(request.body)
+        key, content = _key(request, said), _digest(_sent(request))
         if not cache.add(key, (content, BUSY, ""), BUSY_SECONDS):
             return _again(key, content)
         try:
@@ -58,7 +66,24 @@ def _remembering(operation: Operation, *, keeps_answer: bool) -> Operation:
         cache.set(key, kept, KEPT_SECONDS)
         return answer
 
+    contribute_operation_callback(remembered, _describe)
     return remembered
+
+
+def _sent(request: Call) -> bytes:
+    """Return what tells a call from another one. Of files that is their size: reading one again
+    would take as long as sending it.
+    """
+    try:
+        return request.body
+    except RawPostDataException:  # a form with files, which went to disk as it came
+        files: Any = request.FILES.items()
+        sizes = [(name, one.name, one.size) for name, one in files]
+        return repr((sorted(request.POST.items()), sizes)).encode()
+
+
+def _describe(operation: Any) -> None:
+    operation.openapi_extra = {"parameters": [_DESCRIBED]}
 
 
 def _again(key: str, content: str) -> HttpResponse:
@@ -70,7 +95,7 @@ def _again(key: str, content: str) -> HttpResponse:
     if state == SECRET:
         raise KeyInUse(
             "This was done already. Its secret was in the first answer and is not told again: "
-            "rotate the token for another."
+            "rotate it for another."
         )
     return HttpResponse(
         text, content_type="application/json", headers={"Idempotency-Replayed": "true"}
