@@ -95,27 +95,22 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def _as_answered(shape: Schema) -> Schema:
-    """Describe a shape that is only answered: a field that may be empty is left out, never null,
-    and all others are always there.
+    """Describe a shape that is only answered: a field that may be empty may be left out, and all
+    others are always there.
     """
     if "properties" not in shape:
         return shape
     fields = shape["properties"]
     needed = [name for name, field in fields.items() if not _may_be_null(field)]
-    told = {name: _never_null(field) for name, field in fields.items()}
+    told = {
+        name: {part: value for part, value in field.items() if part != "default"}
+        for name, field in fields.items()
+    }
     return {**shape, "properties": told} | ({"required": needed} if needed else {})
 
 
 def _may_be_null(field: Schema) -> bool:
     return {"type": "null"} in field.get("anyOf", ())
-
-
-def _never_null(field: Schema) -> Schema:
-    plain = {name: value for name, value in field.items() if name != "default"}
-    if not _may_be_null(plain):
-        return plain
-    several = [one for one in plain.pop("anyOf") if one != {"type": "null"}]
-    return {**plain, **(several[0] if len(several) == 1 else {"anyOf": several})}
 
 
 def _plain(node: Any) -> Any:
