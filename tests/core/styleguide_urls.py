@@ -50,7 +50,7 @@ class LongChoices(forms.Form):
 
 
 def choices(request: HttpRequest) -> HttpResponse:
-    return _render(PAGE.replace("CARD LOG", "{{ form }}"), request, form=LongChoices())
+    return _render(PAGE.replace("CARD LOG", "<form>{{ form }}</form>"), request, form=LongChoices())
 
 
 def live(request: HttpRequest) -> HttpResponse:

@@ -15,6 +15,7 @@ FIRST_LOAD = [
     "css/base.css",
     "css/components.css",
     "js/app.js",
+    "js/choices.js",
     "js/live.js",
     "img/icons.svg",
     "django_htmx/htmx-4.min.js",
