@@ -201,7 +201,10 @@ def test_rolling_back_brings_the_image_back_and_code_alone_does_not(
     assert latest != first
 
     web = client_of(alice)
-    assert "Keep the packages and the image" in web.get(f"/d/{far.ref}/deploys/1/").content.decode()
+    assert (
+        "Keep the current packages and image"
+        in web.get(f"/d/{far.ref}/deploys/1/").content.decode()
+    )
     web.post(f"/d/{far.ref}/deploys/1/roll-back/", {"code_alone": "on"})
     settle(far)
     code = far.wanted
