@@ -62,9 +62,9 @@ def running_beside(node: Node, folder: Path) -> Iterator[Beside]:
         trust.mkdir(parents=True)
         (trust / "ca.pem").write_text(authority.certificate)
         server = f"https://{registry.host}"
-        # As a host of its own it would be asked twice, the second time without its CA.
         (trust / "hosts.toml").write_text(
-            f'server = "{server}"\ncapabilities = ["pull", "resolve"]\nca = "{trust}/ca.pem"\n'
+            f'server = "{server}"\n[host."{server}"]\n'
+            f'capabilities = ["pull", "resolve"]\nca = "{trust}/ca.pem"\n'
         )
         yield Beside(registry, index)
 

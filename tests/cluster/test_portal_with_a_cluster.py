@@ -2,7 +2,6 @@
 browser. The tests go on where the one before ended.
 """
 
-import json
 import random
 import time
 import zipfile
@@ -29,7 +28,7 @@ from tests.cluster.place import (
     trigger,
 )
 from tests.cluster.registry import Beside, running_beside
-from tests.dataplane.project_images.servers import OCI, SAYS
+from tests.dataplane.project_images.servers import SAYS
 from tests.dataplane.world import eventually
 from tests.e2e import steps
 from tests.e2e.browser import Inspector, new_context
@@ -287,33 +286,6 @@ def test_a_project_brings_a_package_that_the_runtime_lacks(place: Place, tmp_pat
     left = place.node.kubectl("get", "jobs", "-A", "-l", JOB_LABEL, "-o", "name")
     assert not left.strip()
     print(f"previewed in {previewed:.0f} s, in Airflow after {seen:.0f} s")
-
-
-def test_an_image_that_is_gone_when_a_pod_moves_is_said_until_it_is_back(
-    place: Place, beside: Beside
-) -> None:
-    [(name, _)] = place.pods("triggerer").items()
-    registry, others = beside.registry, place.pods("scheduler")
-    [pod] = [
-        one
-        for one in place.node.objects("pods", place.namespace)
-        if one["metadata"]["name"] == name
-    ]
-    image = pod["spec"]["containers"][0]["image"]
-    repository, digest = image.removeprefix(f"{registry.host}/").split("@")
-    path = f"/v2/{repository}/manifests/{digest}"
-    with registry.call("GET", path, Accept=OCI) as answer:
-        manifest = answer.read()
-    registry.call("DELETE", path).close()
-    place.node.forget_images(image, json.loads(manifest)["config"]["digest"])
-
-    place.node.kubectl("-n", place.namespace, "delete", "pod", name, "--wait=false")
-
-    eventually(lambda: place.says("The registry does not have it."), seconds=180, every=2)
-    place.ada.look()
-    assert place.pods("scheduler") == others
-    registry.call("PUT", path, manifest, Content_Type=OCI).close()
-    eventually(lambda: place.says("Healthy"), seconds=360, every=2)
 
 
 def test_a_change_by_hand_is_put_right(place: Place) -> None:
