@@ -21,6 +21,7 @@ CODE = '''
 """A DAG that prints what logs are afraid of."""
 
 import sys
+from datetime import datetime, timezone
 
 from airflow.sdk import dag, task
 
@@ -49,7 +50,13 @@ def observed():
     talk() >> [break_down(), each.expand(number=[1, 2, 3])]
 
 
-@dag(dag_id="makes_up", schedule="0 4 * * *", catchup=True, is_paused_upon_creation=True)
+@dag(
+    dag_id="makes_up",
+    schedule="0 4 * * *",
+    start_date=datetime(2026, 11, 1, tzinfo=timezone.utc),
+    catchup=True,
+    is_paused_upon_creation=True,
+)
 def makes_up():
     @task
     def nothing():
