@@ -16,7 +16,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtext('portal.quota'), hashtext(%s))"
 
 
 def hold_quota(workspace: Workspace) -> None:
-    """Let nobody else take what is left of the quota of a workspace until the transaction ends.
+    """Let no other request take the rest of the quota of a workspace until the transaction ends.
 
     Not by the row of the workspace: others lock it before they change its Deployments, and who
     comes here has a Deployment already.
