@@ -34,7 +34,7 @@ from tests.architecture.urls import API, every_address
 
 # The gate asks for nothing but a token: the operation filters, or asks once it has read the body.
 ANY = "any token"
-# Operators of this installation alone; nobody of the stage with a token is one.
+# Operators of this installation alone; no one of the stage with a token is one.
 OPERATORS = "operators"
 TABLE: dict[str, str] = {
     "ListOrganizations": ANY,

@@ -39,7 +39,7 @@ PAGES = (
     "operations/1/",
     "access/",
 )
-# Of somebody who may do everything; why something is locked is asked once, in one query.
+# For a person who may do everything; why something is locked is asked once, in one query.
 MOST_QUERIES = {
     "": 5,
     "analytics/": 9,

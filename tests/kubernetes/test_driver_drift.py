@@ -512,7 +512,7 @@ def test_a_cluster_lets_it_hibernate_and_wake_while_the_portal_is_away(
     assert {replicas(control_plane, ref, name) for name in CORE} == {1}
     assert paused(control_plane, namespace) is None
 
-    # It did so once more, and the portal comes back and wakes it: nobody's pause stays.
+    # It did so once more, and the portal comes back and wakes it: no pause stays.
     keeper.tell(told | {"plan": plan_to_json(turned(is_hibernating=True))})
     keeper.run()
     asleep = replace(awake, hibernation=turned(is_hibernating=True), is_hibernating=True)
