@@ -14,7 +14,7 @@ from apps.deployments.models import Deployment
 from apps.organizations.models import Organization
 from bench.population import populate
 from bench.report import Line, at_most
-from bench.watch_clusters import program
+from bench.watch_clusters import started
 
 CLUSTERS, DEPLOYMENTS_EACH = 500, 10
 MOST_MIB, MOST_SECONDS, MOST_OF_ALONE = 600, 60, 2.0
@@ -24,9 +24,9 @@ def run() -> tuple[list[Line], list[str]]:
     population = populate(
         n_workspaces=50, n_deployments=CLUSTERS * DEPLOYMENTS_EACH, n_users=10, n_teams=1
     )
-    with program("bench.pretended_fleet", str(DEPLOYMENTS_EACH)) as address:
+    with started("bench.pretended_fleet", str(DEPLOYMENTS_EACH)) as address:
         make_fleet(population.organization, Connection(**json.loads(next(address))), CLUSTERS)
-        with program("bench.fleet_process") as sweeps:
+        with started("bench.fleet_process") as sweeps:
             alone, first, rest, among = (json.loads(next(sweeps)) for _ in range(4))
     if first["written"] + first["before"] < CLUSTERS * DEPLOYMENTS_EACH:
         raise RuntimeError(f"The first sweep saw {first['written']} Deployments only.")

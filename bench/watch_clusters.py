@@ -66,7 +66,7 @@ def _measure(namespaces: int, *, program: str = "watch") -> dict[str, Any]:
         seal_credential(cluster, connection)
         cluster.save(force_insert=True)
         Deployment.objects.update(cluster=cluster, observed_at=None)
-        with program("bench.watching_process", program, str(cluster.pk)) as lines:
+        with started("bench.watching_process", program, str(cluster.pk)) as lines:
             seen = 0
             deadline = time.monotonic() + WAIT_SECONDS
             first = next(lines)
@@ -82,12 +82,12 @@ def _measure(namespaces: int, *, program: str = "watch") -> dict[str, Any]:
 
 @contextmanager
 def _pretended(namespaces: int, portal_id: str) -> Iterator[Connection]:
-    with program("bench.pretended_cluster", str(namespaces), portal_id) as lines:
+    with started("bench.pretended_cluster", str(namespaces), portal_id) as lines:
         yield Connection(**json.loads(next(lines)))
 
 
 @contextmanager
-def program(*arguments: str) -> Iterator[Iterator[str]]:
+def started(*arguments: str) -> Iterator[Iterator[str]]:
     """Run a module and yield its output line by line."""
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
