@@ -1,7 +1,7 @@
 """Reconcile jobs through a real worker and a real broker, beside Celery jobs that do nothing.
 
 Two kinds of job: a hint that comes too late, as every duplicate does (it asks for the lease and
-ends), and a whole pass over a settled Deployment.
+ends), and a whole pass over a settled Deployment. The floor of the first is a job with one query.
 """
 
 import subprocess
@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 
 from apps.deployments.models import Deployment
 from apps.deployments.tasks import reconcile
-from bench.bare_jobs import nothing
+from bench.bare_jobs import nothing, one_query
 from bench.population import populate
 from bench.quiet import control_noise
 from bench.report import Line, at_least
@@ -36,6 +36,7 @@ def run() -> tuple[list[Line], list[str]]:
     kinds: dict[str, Callable[[int], object]] = {
         "late": lambda number: reconcile.apply_async(args=[ids[number % len(ids)]]),
         "bare": lambda number: nothing.apply_async(args=[number]),
+        "floor": lambda number: one_query.apply_async(args=[number]),
         "pass": lambda number: reconcile.apply_async(args=[ids[number % len(ids)]]),
     }
     rates: dict[str, list[float]] = {name: [] for name in kinds}
@@ -51,13 +52,18 @@ def run() -> tuple[list[Line], list[str]]:
                 rate, seconds = _measure(kinds[name], broker, worker, n_jobs=N_JOBS)
                 rates[name].append(rate)
                 cpu[name].append(seconds)
-    return [_line(rates, cpu, "late"), _line(rates, cpu, "pass")], [*control_noise(rates["bare"])]
+    lines = [_line(rates, cpu, name) for name in ("late", "pass", "floor")]
+    return lines, [*control_noise(rates["bare"])]
 
 
 def _line(rates: dict[str, list[float]], cpu: dict[str, list[float]], name: str) -> Line:
     ratios = [ours / bare for ours, bare in zip(rates[name], rates["bare"], strict=True)]
     value = median(ratios)
-    titles = {"late": "queue-overhead", "pass": "queue-overhead, whole pass"}
+    titles = {
+        "late": "queue-overhead",
+        "pass": "queue-overhead, whole pass",
+        "floor": "queue-overhead, floor: one query",
+    }
     goal = at_least(0.9, value) if name == "late" else {}
     return Line(
         name=titles[name],
