@@ -764,7 +764,10 @@ FILE_UPLOAD_HANDLERS = ["apps.deploys.uploading.uploads.CodeUploadHandler"]
 
 # --- Words and times -----------------------------------------------------------------------------
 
+# There is one language: looking for words and formats of others is a tenth of drawing a page.
 LANGUAGE_CODE = "en-us"
+USE_I18N = False
+NUMBER_GROUPING = 3
 USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -8,8 +8,10 @@ from django.forms.boundfield import BoundField
 from django.utils.html import format_html
 
 from apps.core.errors import Invalid
-from apps.layers.certificates import BEGIN, certificates_in_words
-from apps.layers.kinds import MOST_LINES, LabelsKind, NumberKind, SizeKind, SwitchKind
+from apps.layers.kinds.amounts import NumberKind, SizeKind, SwitchKind
+from apps.layers.kinds.certificates import BEGIN, certificates_in_words
+from apps.layers.kinds.kind import MOST_LINES
+from apps.layers.kinds.labels import LabelsKind
 from apps.layers.resolving import Effective
 from apps.layers.setting import Setting
 

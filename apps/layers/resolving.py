@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from apps.layers.catalogue import SETTINGS
-from apps.layers.identities import is_allowed
+from apps.layers.kinds.identities import is_allowed
 from apps.layers.setting import LAYERS, LayerName
 
 Origin = LayerName | Literal["default"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apps.core.errors import Invalid
-from apps.layers.kinds import LONGEST, Kind
+from apps.layers.kinds.kind import LONGEST, Kind
 
 LayerName = Literal["portal", "organization", "cluster", "workspace", "deployment"]
 # The last one that says something holds.

@@ -4,17 +4,21 @@ A gate leaves the object it loaded on the request; pages about no object have ne
 """
 
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 from django.urls import reverse
 
+from apps.access.queries import permissions_held
 from apps.access.scopes import with_ancestors
+from apps.accounts.request_user import request_user
+from apps.core.web.navigation import Group, Line, Navigation
 from apps.deployments.models import Deployment
 from apps.organizations.models import Organization, Workspace
 
-Group = dict[str, Any]
 CHOOSER = "/?choose="
+KEPT = 1_000
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,14 @@ WORKSPACE_PLACES = (
 )
 
 
+class Place(NamedTuple):
+    """An organization or a workspace, and what the person holds on it."""
+
+    name: str
+    slug: str
+    held: frozenset[str]
+
+
 def navigation(request: HttpRequest) -> dict[str, Any]:
     """Offer `navigation` and `crumbs` to every template; a view's own context wins."""
     on = getattr(request, "scope_object", None)
@@ -153,7 +165,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     above: list[Any] = [one for one in reversed(with_ancestors(on)) if address_of(one)]
     place = next((one for one in above if isinstance(one, Workspace)), above[0])
     return {
-        "navigation": {"title": str(place), "groups": _groups(request, place)},
+        "navigation": Navigation(str(place), _marked(_groups_around(request, place), request.path)),
         "crumbs": [{"label": str(one), "url": address_of(one)} for one in above],
     }
 
@@ -169,65 +181,67 @@ def address_of(obj: Any) -> str:
     return ""
 
 
-def _groups(request: HttpRequest, place: Organization | Workspace) -> list[Group]:
+def _groups_around(
+    request: HttpRequest, place: Organization | Workspace
+) -> tuple[tuple[Group, ...], dict[str, tuple[str, ...]]]:
+    workspace = place if isinstance(place, Workspace) else None
+    organization = place.organization if isinstance(place, Workspace) else place
+    return _groups(_place(request, organization), _place(request, workspace) if workspace else None)
+
+
+def _place(request: HttpRequest, on: Organization | Workspace) -> Place:
+    return Place(on.name, on.slug, permissions_held(user=request_user(request), on=on))
+
+
+@lru_cache(maxsize=KEPT)
+def _groups(
+    organization: Place, workspace: Place | None
+) -> tuple[tuple[Group, ...], dict[str, tuple[str, ...]]]:
     """Show the workspace, if there is one, its organization, and how that is administered. No two
-    lines have the same label.
+    lines have the same label. By the address of a line, return also where else its pages begin.
+
+    It depends on nothing but the arguments, so it is kept: reversing forty addresses costs a page
+    as much as its query.
     """
-    groups = []
-    organization = place
-    if isinstance(place, Workspace):
-        organization = place.organization
-        groups.append(_group(request, place.name, place, WORKSPACE_PLACES))
-    is_inside = organization != place
-    groups += [
-        _group(request, organization.name, organization, ORGANIZATION_PLACES, is_inside=is_inside),
-        _group(request, "Administration", organization, ADMINISTRATION, is_inside=is_inside),
+    parts = [
+        (organization.name, organization, ORGANIZATION_PLACES),
+        ("Administration", organization, ADMINISTRATION),
     ]
-    groups[0]["switch_url"] = CHOOSER
-    shown = [group for group in groups if group["links"]]
-    _mark_current(request.path, shown)
-    return shown
+    if workspace:
+        parts.insert(0, (workspace.name, workspace, WORKSPACE_PLACES))
+    groups, also = [], {}
+    for title, place, links in parts:
+        seen = [link for link in links if link.permission in place.held]
+        is_inside = workspace is not None and place is organization
+        lines = tuple(_line(link, place, is_inside=is_inside) for link in seen)
+        also |= {line.url: _also(link, place) for line, link in zip(lines, seen, strict=True)}
+        groups.append(Group(title, lines, "" if groups else CHOOSER))
+    return tuple(group for group in groups if group.links), also
 
 
-def _group(
-    request: HttpRequest,
-    title: str,
-    place: Organization | Workspace,
-    links: tuple[Link, ...],
-    *,
-    is_inside: bool = False,
-) -> Group:
-    return {
-        "title": title,
-        "links": [
-            _line(
-                (is_inside and link.inside) or link.label,
-                reverse(link.page, args=[place.slug]),
-                link.icon,
-                is_current=_belongs(request.path, link, place),
-            )
-            for link in links
-            if request.user.has_perm(link.permission, place)
-        ],
-    }
+def _line(link: Link, place: Place, *, is_inside: bool) -> Line:
+    label = (is_inside and link.inside) or link.label
+    return Line(label, reverse(link.page, args=[place.slug]), link.icon)
 
 
-def _belongs(path: str, link: Link, place: Organization | Workspace) -> bool:
-    if link.page == "deployments:list":
-        return path.startswith("/d/")
-    return any(path.startswith(reverse(one, args=[place.slug])) for one in link.also)
+def _also(link: Link, place: Place) -> tuple[str, ...]:
+    others = tuple(reverse(one, args=[place.slug]) for one in link.also)
+    return ("/d/", *others) if link.page == "deployments:list" else others
 
 
-def _line(label: str, url: str, icon: str, *, is_current: bool = False) -> dict[str, Any]:
-    line = {"label": label, "url": url, "icon": icon, "count": "", "tone": ""}
-    return {**line, "is_current": is_current}
-
-
-def _mark_current(path: str, groups: list[Group]) -> None:
-    """Mark the line whose address is the longest beginning of the page's own."""
-    lines = [line for group in groups for line in group["links"]]
-    if any(line["is_current"] for line in lines):
-        return
-    around = [line for line in lines if path.startswith(line["url"])]
-    if around:
-        max(around, key=lambda line: len(line["url"]))["is_current"] = True
+def _marked(
+    found: tuple[tuple[Group, ...], dict[str, tuple[str, ...]]], path: str
+) -> tuple[Group, ...]:
+    """Mark the line that a page belongs to: one that says so, or else the one whose address is the
+    longest beginning of the page's own.
+    """
+    groups, also = found
+    current = next((url for url, others in also.items() if others and path.startswith(others)), "")
+    if not current:
+        current = max((url for url in also if path.startswith(url)), key=len, default="")
+    return tuple(
+        group._replace(
+            links=tuple(line._replace(is_current=line.url == current) for line in group.links)
+        )
+        for group in groups
+    )

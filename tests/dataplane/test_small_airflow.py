@@ -56,7 +56,8 @@ from apps.deploys.git.servers.fetching import Login, checkout
 from apps.deploys.git.servers.remotes import remote_of
 from apps.observability.collecting.answers import Answer, read_answer
 from apps.observability.history.models import Collection
-from apps.observability.incidents.detectors import findings, seen
+from apps.observability.incidents.detectors.findings import findings
+from apps.observability.incidents.detectors.seen import seen
 from apps.observability.results.reading import read_results
 from apps.observability.results.storage import write_results
 from apps.observability.why.facts import TaskName, facts_in

@@ -7,7 +7,7 @@ import pytest
 from apps.accounts.models import User
 from apps.clusters.connections.planes import config_for
 from apps.clusters.forms.namespaces import NamespacesField
-from apps.clusters.forms.settings import SettingsForm
+from apps.clusters.forms.settings.form import SettingsForm
 from apps.clusters.models import Cluster
 from apps.clusters.services import update_settings
 from apps.core.errors import Invalid, Refused

@@ -29,7 +29,8 @@ from apps.deployments.editing.services import delete_deployment, deploy_code, up
 from apps.deployments.models import Deployment, Operation, OperationState
 from apps.hibernation.models import Sleep
 from apps.observability.analytics.marks import marks_between
-from apps.observability.incidents.detectors import findings, seen
+from apps.observability.incidents.detectors.findings import findings
+from apps.observability.incidents.detectors.seen import seen
 from tests.deployments.conftest import CONFIGURATION
 
 pytestmark = pytest.mark.django_db

@@ -6,8 +6,8 @@ import pytest
 
 from apps.core.errors import Invalid
 from apps.layers.catalogue import SETTINGS
-from apps.layers.certificates import BEGIN, MOST, certificates_in_words, expiring
 from apps.layers.form_fields import in_words
+from apps.layers.kinds.certificates import BEGIN, MOST, certificates_in_words, expiring
 from tests.kubernetes.certificates import Authority
 
 BUNDLE = SETTINGS["ca_bundle"]

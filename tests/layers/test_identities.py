@@ -4,7 +4,7 @@ import pytest
 
 from apps.core.errors import Invalid
 from apps.dataplane.production import WorkloadIdentity
-from apps.layers.identities import IdentitiesKind, IdentityKind, identity_called, is_allowed
+from apps.layers.kinds.identities import IdentitiesKind, IdentityKind, identity_called, is_allowed
 from apps.layers.resolving import Said, resolve
 
 ROLE = "arn:aws:iam::123456789012:role/airflow/etl"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from apps.core.errors import Invalid
 from apps.dataplane.production import ProductionSpec, Size, Toleration, WorkloadIdentity
 from apps.layers.catalogue import GROUPS, SETTINGS, production_of
-from apps.layers.kinds import EFFECTS, SizeKind
+from apps.layers.kinds.amounts import SizeKind
+from apps.layers.kinds.labels import EFFECTS
 
 ROLE = "arn:aws:iam::123456789012:role/airflow/etl"
 ALLOWED = f"irsa {ROLE}\nirsa {ROLE}*"

@@ -9,7 +9,8 @@ import pytest
 from django.conf import settings
 
 from apps.deployments.models import Deployment, Revision, RevisionState
-from apps.observability.incidents.detectors import MOST_FINDINGS, findings, seen
+from apps.observability.incidents.detectors.findings import MOST_FINDINGS, findings
+from apps.observability.incidents.detectors.seen import seen
 from apps.observability.incidents.evidence import (
     CELL_CHARACTERS,
     MOST_ROWS,

@@ -12,7 +12,7 @@ from apps.alerts.channels.models import Channel
 from apps.alerts.channels.queries import channels_of
 from apps.alerts.deliveries.sending import SendFailed
 from apps.alerts.deliveries.services import send_test
-from apps.alerts.pages.forms import ChannelForm
+from apps.alerts.pages.forms.channels import ChannelForm
 from apps.alerts.pages.parts import (
     MANAGE_ORGANIZATION,
     MANAGE_WORKSPACE,

@@ -11,7 +11,7 @@ from apps.alerts.channels.queries import channels_for
 from apps.alerts.deliveries.messages import example
 from apps.alerts.evaluation.judging import Where
 from apps.alerts.evaluation.past import past_of
-from apps.alerts.pages.forms import RuleForm
+from apps.alerts.pages.forms.rules import RuleForm
 from apps.alerts.pages.parts import (
     MANAGE_ORGANIZATION,
     MANAGE_WORKSPACE,

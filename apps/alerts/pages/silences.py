@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.accounts.request_user import request_user
 from apps.alerts.evaluation.silent import end_of
-from apps.alerts.pages.forms import SilenceForm
+from apps.alerts.pages.forms.silences import SilenceForm
 from apps.alerts.pages.parts import (
     MANAGE_ORGANIZATION,
     MANAGE_WORKSPACE,

@@ -12,7 +12,7 @@ from apps.alerts.channels.kinds import ChannelKind
 from apps.alerts.channels.models import Channel
 from apps.alerts.deliveries.sending import SendFailed
 from apps.alerts.deliveries.services import send_test
-from apps.alerts.pages.forms import ChannelForm
+from apps.alerts.pages.forms.channels import ChannelForm
 from apps.alerts.pages.queries import deployments_to_run
 from apps.alerts.places import Place
 from apps.api.alerts.places import entity_of, managed, managed_place, may_manage, seen

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from apps.alerts.channels.models import Channel
 from apps.alerts.channels.queries import channels_for
-from apps.alerts.pages.forms import RuleForm
+from apps.alerts.pages.forms.rules import RuleForm
 from apps.alerts.pages.queries import SEE, deployments_to_choose
 from apps.alerts.places import Place, fields_of
 from apps.alerts.rules.models import Rule

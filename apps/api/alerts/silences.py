@@ -8,7 +8,7 @@ from django.utils import timezone
 from ninja import Path, Query, Router
 from pydantic import AwareDatetime, Field
 
-from apps.alerts.pages.forms import SilenceForm
+from apps.alerts.pages.forms.silences import SilenceForm
 from apps.alerts.pages.queries import deployments_to_choose
 from apps.alerts.silences.models import Silence
 from apps.alerts.silences.services import begin_silence, end_silence

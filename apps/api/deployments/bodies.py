@@ -35,7 +35,9 @@ from apps.deployments.configuration.schema import (
 from apps.deployments.configuration.validation import Problem, check_value
 from apps.deployments.editing.drafts import store_secret
 from apps.deployments.editing.revisions import InvalidConfiguration
-from apps.layers.kinds import Kind, LabelsKind, MemoryKind, TolerationsKind
+from apps.layers.kinds.amounts import MemoryKind
+from apps.layers.kinds.kind import Kind
+from apps.layers.kinds.labels import LabelsKind, TolerationsKind
 from apps.organizations.models import Workspace
 
 # The client knows no other executor that comes without worker queues.

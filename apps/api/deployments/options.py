@@ -28,7 +28,7 @@ from apps.deployments.configuration.options import (
     deployment_options,
 )
 from apps.deployments.models import Deployment
-from apps.layers.kinds import SizeKind
+from apps.layers.kinds.amounts import SizeKind
 from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import offered_runtimes
 

@@ -5,8 +5,8 @@ from apps.dataplane.production import ProductionSpec
 from apps.deployments.configuration.options import DeploymentOptions
 from apps.deployments.configuration.schema import LOCAL_SIZE, Configuration
 from apps.layers.catalogue import SETTINGS
-from apps.layers.identities import identity_called, identity_text
-from apps.layers.kinds import SizeKind
+from apps.layers.kinds.amounts import SizeKind
+from apps.layers.kinds.identities import identity_called, identity_text
 
 SMALL = "SMALL"
 

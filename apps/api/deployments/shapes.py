@@ -30,7 +30,7 @@ from apps.dataplane.spec import WorkerQueue
 from apps.deployments.badge import display_status
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 from apps.deployments.models import Deployment, Revision
-from apps.layers.kinds import tolerations_text
+from apps.layers.kinds.labels import tolerations_text
 from apps.own_images.references import pinned_name
 from apps.runtimes.catalogue import runtime_called
 

@@ -11,7 +11,7 @@ from apps.api.deployments.shapes import AtDeployment
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.shapes import Shape
 from apps.core.errors import Invalid
-from apps.observability.analytics.charts import Chart
+from apps.observability.analytics.drawing import Chart
 from apps.observability.analytics.pages import SupportsDrawing, analytics_of, rounded
 from apps.observability.analytics.ranges import RANGES, Range, range_of
 

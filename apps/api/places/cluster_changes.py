@@ -19,7 +19,8 @@ from apps.api.wire.shapes import InOrganization, Name, Shape
 from apps.clusters.connections.services import check_cluster, register_cluster
 from apps.clusters.connections.storage import request_storage_test
 from apps.clusters.forms.access import RegisterByKubeconfig, RegisterByToken
-from apps.clusters.forms.settings import SettingsForm, WorkspacesForm
+from apps.clusters.forms.settings.form import SettingsForm
+from apps.clusters.forms.workspaces import WorkspacesForm
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_on, permission_rows, state_of
 from apps.clusters.services import choose_workspaces, remove_cluster, update_settings

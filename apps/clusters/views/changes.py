@@ -16,7 +16,8 @@ from apps.accounts.sessions.services import (
 )
 from apps.clusters.connections.kept import forget_secrets, kept_secrets
 from apps.clusters.connections.services import may_move
-from apps.clusters.forms.settings import SettingsForm, WorkspacesForm
+from apps.clusters.forms.settings.form import SettingsForm
+from apps.clusters.forms.workspaces import WorkspacesForm
 from apps.clusters.queries import behind, deployments_in_words, deployments_on
 from apps.clusters.services import choose_workspaces, remove_cluster, update_settings
 from apps.clusters.views.parts import cluster_called, kubernetes_called, page_of, posted

@@ -11,6 +11,7 @@ from django.core.paginator import Paginator
 from django.utils import timezone
 
 from apps.core.web.forms import Choices
+from apps.core.web.navigation import Group, Line, Navigation
 
 
 class ExampleForm(forms.Form):
@@ -55,7 +56,7 @@ def examples() -> dict[str, Any]:
     """Return the context of the styleguide."""
     now = timezone.now()
     return {
-        "navigation": {"title": "Styleguide", "groups": _rail()},
+        "navigation": Navigation("Styleguide", _rail()),
         "crumbs": [
             {"label": "Nordhavn Logistics", "url": "/"},
             {"label": "Styleguide", "url": "#main"},
@@ -138,34 +139,15 @@ def icon_names() -> list[str]:
     return re.findall(r'<symbol [^>]*\bid="([^"]+)"', sprite.read_text())
 
 
-def _rail() -> list[dict[str, Any]]:
-    return [
-        {
-            "title": "Warehouse analytics",
-            "links": [
-                {
-                    "label": "Deployments",
-                    "url": "#main",
-                    "icon": "deployments",
-                    "count": 9,
-                    "is_current": True,
-                },
-                {"label": "Members and teams", "url": "#forms", "icon": "people"},
-            ],
-        },
-        {
-            "title": "Now",
-            "links": [
-                {
-                    "label": "Incidents",
-                    "url": "#states",
-                    "icon": "incidents",
-                    "count": 2,
-                    "tone": "bad",
-                }
-            ],
-        },
-    ]
+def _rail() -> tuple[Group, ...]:
+    members = Line("Members and teams", "#forms", "people")
+    return (
+        Group(
+            "Warehouse analytics",
+            (Line("Deployments", "#main", "deployments", count=9, is_current=True), members),
+        ),
+        Group("Now", (Line("Incidents", "#states", "incidents", count=2, tone="bad"),)),
+    )
 
 
 def _steps() -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ A component is one file in templates/components. It has a tag here only when it 
 (a block tag), reads the request (pagination, sorting), or gathers values (the error summary).
 """
 
-from collections.abc import Container
+from collections.abc import Container, Hashable
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -16,6 +16,7 @@ from django.core.paginator import Page
 from django.forms import BaseForm
 from django.forms.formsets import BaseFormSet
 from django.template.context import Context
+from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
@@ -38,11 +39,27 @@ MESSAGE_TONES = {"error": "bad", "warning": "warn", "success": "good", "info": "
 MOST_TICKS = 20
 OUTBOX = "apps.accounts.mail.PageBackend"
 KEPT_ICONS = 200
+KEPT_DRAWINGS = 1_000
 
 
 def _component(context: Context, name: str, **values: Any) -> SafeString:
     engine = context.template.engine  # type: ignore[union-attr]  # there while it renders
     return engine.get_template(f"components/{name}.html").render(context.new(values))
+
+
+@register.simple_tag
+def once(name: str, **values: Hashable) -> SafeString:
+    """Draw a component that shows nothing but some values, or return how it was drawn for them.
+
+    Not for one that shows a time, of which words and zone depend on who reads it and when, nor for
+    one with a form, whose token is another each time.
+    """
+    return _drawn(name, tuple(values.items()))
+
+
+@lru_cache(maxsize=KEPT_DRAWINGS)
+def _drawn(name: str, values: tuple[tuple[str, Hashable], ...]) -> SafeString:
+    return render_to_string(name, dict(values))
 
 
 @register.simple_tag

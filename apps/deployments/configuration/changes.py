@@ -12,8 +12,8 @@ from apps.deployments.configuration.schema import (
     Variable,
 )
 from apps.layers.catalogue import SETTINGS
-from apps.layers.certificates import BEGIN, certificates_in_words
-from apps.layers.kinds import labels_text, tolerations_text
+from apps.layers.kinds.certificates import BEGIN, certificates_in_words
+from apps.layers.kinds.labels import labels_text, tolerations_text
 
 NOT_SET = "not set"
 REMOVED = "removed"

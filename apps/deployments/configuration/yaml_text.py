@@ -8,7 +8,7 @@ from typing import Literal
 
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.schema import Configuration
-from apps.layers.kinds import tolerations_text
+from apps.layers.kinds.labels import tolerations_text
 
 _SIGNS: dict[str, Literal["old", "new", "same"]] = {"- ": "old", "+ ": "new", "  ": "same"}
 

@@ -30,8 +30,8 @@ from apps.deployments.layering.services import (
 )
 from apps.deployments.models import Deployment
 from apps.layers.catalogue import settings_on
-from apps.layers.certificates import expiring
 from apps.layers.form_fields import in_words
+from apps.layers.kinds.certificates import expiring
 from apps.layers.queries import layer_of, layers_above, layers_over
 from apps.layers.resolving import Said, resolve
 from apps.layers.setting import LAYERS

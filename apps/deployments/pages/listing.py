@@ -81,7 +81,7 @@ def _around(request: HttpRequest, workspace: Workspace, page: ListPage) -> dict[
     can_create = request.user.has_perm(CREATE, workspace)
     return {
         "tally": _tally(request, page),
-        "runtimes": [runtime.version for runtime in runtimes()],
+        "runtimes": tuple(runtime.version for runtime in runtimes()),
         "executors": EXECUTORS,
         "can_create": can_create,
         "advice": None if can_create else _advice(workspace),
@@ -102,27 +102,26 @@ def _advice(workspace: Workspace) -> dict[str, Any]:
     return cast(dict[str, Any], cache.get_or_set(key, explain, ADVICE_SECONDS))
 
 
-def _tally(request: HttpRequest, page: ListPage) -> list[dict[str, Any]]:
+class TallyItem(NamedTuple):
+    """A count that filters the list."""
+
+    label: str
+    tone: str
+    count: int
+    url: str
+    is_current: bool
+
+
+def _tally(request: HttpRequest, page: ListPage) -> tuple[TallyItem, ...]:
     current = request.GET.get("status", "")
-    items = [_tally_item(request, "", "All", "", sum(page.tally.values()), current)]
-    for group in GROUPS:
-        count = page.tally.get(group, 0)
-        if count or group == current:
-            word, tone = GROUP_WORDS[group]
-            items.append(_tally_item(request, group, word, tone, count, current))
-    return items
-
-
-def _tally_item(
-    request: HttpRequest, group: str, word: str, tone: str, count: int, current: str
-) -> dict[str, Any]:
-    return {
-        "label": word,
-        "count": count,
-        "tone": tone,
-        "url": address_with(request, status=group),
-        "is_current": group == current,
-    }
+    words = {"": ("All", "")} | GROUP_WORDS
+    counts = {"": sum(page.tally.values())} | {one: page.tally.get(one, 0) for one in GROUPS}
+    items = []
+    for group, count in counts.items():
+        if count or group in ("", current):
+            url = address_with(request, status=group)
+            items.append(TallyItem(*words[group], count, url, group == current))
+    return tuple(items)
 
 
 class ShownRow(NamedTuple):

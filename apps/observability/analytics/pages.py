@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from django.utils import timezone
 
 from apps.deployments.models import Deployment
-from apps.observability.analytics.charts import SHOWN, Chart, Section, sections_of
+from apps.observability.analytics.charts import SHOWN, sections_of
+from apps.observability.analytics.drawing import Chart, Section
 from apps.observability.analytics.marks import Mark, marks_between
 from apps.observability.analytics.ranges import Range
 from apps.observability.history.models import Collection

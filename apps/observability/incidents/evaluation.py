@@ -17,7 +17,8 @@ from django.db.models import Q, QuerySet
 from apps.deployments.models import Deployment, Phase
 from apps.observability.history.queries import latest
 from apps.observability.incidents import hysteresis
-from apps.observability.incidents.detectors import MEASURED, Name, findings, seen
+from apps.observability.incidents.detectors.findings import findings
+from apps.observability.incidents.detectors.seen import MEASURED, Name, seen
 from apps.observability.incidents.hysteresis import Changes, by_deployment
 from apps.observability.incidents.models import Incident, IncidentEvent
 

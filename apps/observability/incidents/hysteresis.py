@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from apps.core.words import duration_in_words
-from apps.observability.incidents.detectors import Finding
+from apps.observability.incidents.detectors.seen import Finding
 from apps.observability.incidents.kinds import AT_ONCE, KINDS, Hold, Severity
 from apps.observability.incidents.models import Incident, IncidentEvent
 

@@ -1,6 +1,6 @@
 """The charts of a queue: tasks beside workers, and a replay beside what was. Pure."""
 
-from apps.observability.analytics.charts import Chart, Drawing, Drawn, gaps_of
+from apps.observability.analytics.drawing import Chart, Drawing, Drawn, gaps_of
 from apps.observability.history.queries import Line, Span
 from apps.observability.scaling.simulation import Outcome, Steps
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.models import Deployment
-from apps.observability.analytics.charts import Chart
+from apps.observability.analytics.drawing import Chart
 from apps.observability.analytics.marks import Mark, marks_between
 from apps.observability.analytics.ranges import Range
 from apps.observability.history.decisions import decision_before, decisions_of

@@ -14,7 +14,7 @@ from apps.access.scopes import grant_model, models_with_roles
 from apps.accounts.models import User, UserKind
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment
-from apps.layers.certificates import ending
+from apps.layers.kinds.certificates import ending
 from apps.layers.models import Layer
 from apps.observability.incidents.models import Incident
 from apps.observability.results.models import RunResult

@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from apps.core.web.gates import open_to_all
+from apps.core.web.navigation import Group, Line, Navigation
 
 
 @open_to_all
@@ -20,11 +21,11 @@ def documentation(request: HttpRequest, page_name: str = "") -> HttpResponse:
     crumbs = [{"label": "Documentation", "url": _address("")}]
     if page_name:
         crumbs.append({"label": page.title, "url": _address(page_name)})
-    groups = [_group(group, page_name) for group in module.contents()]
+    groups = tuple(_group(group, page_name) for group in module.contents())
     context = {
         "page": page,
         "crumbs": crumbs,
-        "navigation": {"title": "Documentation", "groups": groups},
+        "navigation": Navigation("Documentation", groups),
     }
     return render(request, "portal/documentation.html", context)
 
@@ -33,9 +34,6 @@ def _address(name: str) -> str:
     return reverse("portal:documentation", args=[name]) if name else reverse("portal:docs")
 
 
-def _group(group: Any, current: str) -> dict[str, Any]:
-    links = [
-        {"label": title, "url": _address(name), "is_current": name == current}
-        for name, title in group.pages
-    ]
-    return {"title": group.title, "links": links}
+def _group(group: Any, current: str) -> Group:
+    lines = (Line(title, _address(name), is_current=name == current) for name, title in group.pages)
+    return Group(group.title, tuple(lines))

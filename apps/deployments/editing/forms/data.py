@@ -15,7 +15,7 @@ from apps.deployments.configuration.options import DeploymentOptions
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, OwnImage
 from apps.deployments.secrets.image_pulling import pull_secret_text
 from apps.layers.form_fields import NONE
-from apps.layers.kinds import labels_text, tolerations_text
+from apps.layers.kinds.labels import labels_text, tolerations_text
 from apps.own_images.references import ImageNameWrong
 
 FormData = dict[str, str]

@@ -38,7 +38,8 @@ from apps.deployments.editing.forms.data import (
 )
 from apps.deployments.models import SecretValue
 from apps.layers.form_fields import SettingField
-from apps.layers.kinds import Kind, LabelsKind, TolerationsKind
+from apps.layers.kinds.kind import Kind
+from apps.layers.kinds.labels import LabelsKind, TolerationsKind
 from apps.own_images.references import LONGEST as LONGEST_IMAGE
 
 IMAGE_FIELDS = (
