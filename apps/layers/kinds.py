@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from apps.core.errors import Invalid
 from apps.dataplane.production import Mount, Pairs, SecretVariable, Size, Toleration
-from apps.dataplane.variables import NAME, refusal_of
+from apps.dataplane.variables import NAME, NO_PROXY, refusal_of
 
 _KEY = re.compile(r"[-A-Za-z0-9_.]{1,253}")
 _HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
@@ -302,6 +302,11 @@ class SecretVariablesKind:
             )
         if refusal := refusal_of(variable):
             raise Invalid(refusal.message)
+        if variable in NO_PROXY:
+            raise Invalid(
+                f"{variable} cannot be read from a Secret, because Airflow's own hosts join it. "
+                "Write it in the setting “Hosts without proxy”."
+            )
         return SecretVariable(variable=variable, secret=secret, key=key)
 
 
