@@ -19,8 +19,12 @@ class Ways:
 
 
 def domain_of(email: str) -> str:
-    """Return the domain of an address, in lower case."""
-    return email.rpartition("@")[2].strip().lower()
+    """Return the domain of an address as name servers know it: in lower case and in ASCII."""
+    name = email.rpartition("@")[2].strip().lower()
+    try:
+        return name.encode("idna").decode()
+    except UnicodeError:
+        return name
 
 
 def ways_to_sign_in(*, email: str) -> Ways:

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL
-from apps.dataplane.kubernetes.projects.manifests import JOB_LABEL
+from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, JOB_LABEL
 from tests.cluster.node import Node
 from tests.cluster.place import (
     Place,

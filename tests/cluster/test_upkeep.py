@@ -12,8 +12,7 @@ from moto.server import ThreadedMotoServer
 from apps.core.outbound.guarded_http import Reach
 from apps.dataplane.base import SupportsBackupsToBuckets
 from apps.dataplane.hibernation.plans import HibernationPlan, Schedule
-from apps.dataplane.kubernetes.names import COMPONENT_LABEL, namespace_of
-from apps.dataplane.kubernetes.projects.manifests import JOB_LABEL
+from apps.dataplane.kubernetes.names import COMPONENT_LABEL, JOB_LABEL, namespace_of
 from apps.dataplane.spec import DumpTarget, RestoreSpec
 from apps.object_stores import client
 from tests.cluster.node import Node

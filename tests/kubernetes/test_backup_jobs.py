@@ -8,9 +8,8 @@ import pytest
 from apps.dataplane.errors import Temporary
 from apps.dataplane.kubernetes.api.kinds import JOB
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.names import INVENTORY, namespace_of, restore_job
+from apps.dataplane.kubernetes.names import INVENTORY, JOB_LABEL, namespace_of, restore_job
 from apps.dataplane.kubernetes.plane import KubernetesPlane
-from apps.dataplane.kubernetes.projects.manifests import JOB_LABEL
 from apps.dataplane.spec import DumpTarget, RestoreSpec
 from tests.dataplane.world import eventually
 from tests.kubernetes.control_plane import ControlPlane

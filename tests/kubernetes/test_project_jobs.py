@@ -11,9 +11,10 @@ import pytest
 
 from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.kubernetes.config import ClusterConfig, Registry
-from apps.dataplane.kubernetes.names import namespace_of
+from apps.dataplane.kubernetes.names import COMPONENT_LABEL, JOB_LABEL, namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
-from apps.dataplane.kubernetes.projects.manifests import JOB_LABEL
+from apps.dataplane.kubernetes.projects import running, work
+from apps.dataplane.kubernetes.projects.manifests import ProjectJob
 from apps.dataplane.spec import PackagesSpec
 from tests.dataplane.specs import make_code
 from tests.dataplane.world import eventually
@@ -79,3 +80,35 @@ def test_without_an_image_nothing_is_applied(cluster_config: ClusterConfig, ref:
 
     with pytest.raises(Permanent, match="There is no image with the packages"):
         KubernetesPlane(cluster_config).apply(spec=small_spec(ref, packages=packages))
+
+
+def test_a_pod_of_a_task_is_taken_for_no_pod_of_a_job(
+    control_plane: ControlPlane, cluster_config: ClusterConfig, ref: str
+) -> None:
+    """A DAG that may start pods adds what labels it likes to that of a task."""
+    plane, namespace = KubernetesPlane(cluster_config), namespace_of(ref)
+    spec = small_spec(ref)
+    settle(plane, spec)
+    job = ProjectJob(
+        name="project-lock-1",
+        spec=spec,
+        config=cluster_config,
+        image=spec.runtime.image,
+        program="lock_packages",
+        task={},
+        share=work.BUILDING,
+        seconds=60,
+    )
+
+    def make(name: str, **labels: str) -> None:
+        metadata = {"name": name, "namespace": namespace, "labels": job.labels | labels}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": job.pod()}
+        control_plane.kubectl("create", "-f", "-", given=json.dumps(pod))
+
+    make("a-lie", **{COMPONENT_LABEL: "task"})
+    assert running._pod_of(plane.api, job) is None
+
+    make("our-own")
+    found = running._pod_of(plane.api, job)
+    assert found is not None
+    assert found["metadata"]["name"] == "our-own"

@@ -15,7 +15,12 @@ import yaml
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.config import ClusterConfig, ObjectStore
-from apps.dataplane.kubernetes.names import AUDIENCE_ANNOTATION, FIELD_MANAGER, namespace_of
+from apps.dataplane.kubernetes.names import (
+    AUDIENCE_ANNOTATION,
+    FIELD_MANAGER,
+    JOB_LABEL,
+    namespace_of,
+)
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.kubernetes.registration import task_pod_policy
 from apps.dataplane.kubernetes.registration.permissions import manifest
@@ -129,6 +134,10 @@ def labelled(component: str) -> Callable[[Pod], object]:
     return lambda pod: pod["metadata"]["labels"].update({key: component})
 
 
+def also_labelled(key: str) -> Callable[[Pod], object]:
+    return lambda pod: pod["metadata"]["labels"].update({key: "x"})
+
+
 def token(pod: Pod) -> None:
     pod["spec"] |= {"serviceAccountName": "tasks", "automountServiceAccountToken": True}
 
@@ -220,6 +229,10 @@ HOSTILE: dict[str, Callable[[Pod], object]] = {
     "a token for a cloud that the Deployment has no identity in": token_for("sts.amazonaws.com"),
     "requests meant for the api-server": labelled("api-server"),
     "a way to the database": labelled("scheduler"),
+    "the end of a Job": also_labelled("batch.kubernetes.io/controller-uid"),
+    "the end of a Job by its old label": also_labelled("controller-uid"),
+    "the log of a Job": also_labelled("batch.kubernetes.io/job-name"),
+    "the answer of a project's Job": also_labelled(JOB_LABEL),
     "no labels": lambda pod: pod["metadata"].pop("labels"),
     "a place before all others": spec(priorityClassName="system-cluster-critical"),
     "a place before all others on its node": spec(priorityClassName="system-node-critical"),

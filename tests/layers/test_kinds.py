@@ -79,6 +79,8 @@ BAD = (
     ("secret_variables", "A=airflow/AIRFLOW__CORE__FERNET_KEY", "begins with user-"),
     ("secret_variables", "PATH=user-a/k", "PATH is reserved"),
     ("secret_variables", "A=user-a/k\nA=user-b/k", "twice"),
+    ("secret_variables", "NO_PROXY=user-a/k", "cannot be read from a Secret"),
+    ("secret_variables", "no_proxy=user-a/k", "cannot be read from a Secret"),
     ("mounts", "claim/user-d=/opt/portal", "below /mnt"),
     ("mounts", "claim/user-d=/mnt/../usr", "below /mnt"),
     ("mounts", "claim/logs=/mnt/d", "begins with user-"),

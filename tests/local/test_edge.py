@@ -55,6 +55,9 @@ async def _echo(request: web.Request) -> web.StreamResponse:
     response.headers.add("Set-Cookie", "_token=good; Path=/dep1/; HttpOnly")
     response.headers.add("Set-Cookie", '_token=""; Path=/; Max-Age=0')
     response.headers.add("Set-Cookie", "sessionid=stolen; Path=/dep1/")
+    # Browsers send what a cookie without a name holds as it is: like the portal's own.
+    response.headers.add("Set-Cookie", "=sessionid=stolen; Path=/dep1/")
+    response.headers.add("Set-Cookie", "sessionid; Path=/dep1/")
     response.headers.add("Set-Cookie", "other=1; Path=/dep1/; Domain=localhost")
     response.headers.add("Set-Cookie", "neighbor=1; Path=/dep10/")
     response.headers.update(dict.fromkeys(WHOLE_ORIGIN, "1"))

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from apps.access.grants.services import RightsExceeded
 from apps.accounts.models import User
+from apps.organizations.members.services import remove_person
 from apps.organizations.models import Organization, Team, Workspace
 from apps.organizations.teams.services import (
     TeamMirrored,
@@ -132,6 +133,23 @@ def test_a_team_without_its_group_keeps_its_people(
     team.refresh_from_db()
     assert team.source == Team.Source.MANUAL
     assert team.group.user_set.count() == 1
+
+
+def test_who_was_removed_since_is_let_into_no_team_by_another_mapping(
+    browser: Browser,
+    mapping: GroupMapping,
+    team: Team,
+    alice: User,
+    saml: SSOConnection,
+    organization: Organization,
+) -> None:
+    browser.sign_in(attributes=attributes("data-eng"))
+    dana = User.objects.get(email="dana@nordhavn.test")
+    remove_person(actor=alice, user=dana, on=organization)
+
+    map_group(actor=alice, connection=saml, group="analysts", team=team)
+
+    assert not team.group.user_set.exists()
 
 
 def test_nobody_maps_a_group_to_rights_that_they_lack(

@@ -18,6 +18,7 @@ from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.members.services import assign_role
 from apps.organizations.models import Organization, Workspace
+from apps.organizations.roles.services import update_role
 from apps.organizations.teams.services import assign_team_role, create_team
 from apps.sso.connections.services import (
     create_connection,
@@ -217,6 +218,46 @@ def test_somebody_who_came_by_it_and_got_more_rights_proves_the_account(
 
     assert member.user_id == str(dana.pk)
     assert raised.user_id is None
+
+
+def test_a_role_that_grew_is_given_to_no_one_by_whoever_lacks_it(
+    browser: Browser,
+    new_browser: Callable[[], Browser],
+    theirs: SSOConnection,
+    organization: Organization,
+    alice: User,
+) -> None:
+    """An owner adds to the role that new users get, and need not know who gives it to whom."""
+    basic = custom_role("Basic", ["organization.view"], organization=organization, actor=alice)
+    SSOConnection.objects.update(default_role=basic.key, addresses_verified_because="Ours.")
+    early = {"mail": "erik@nordhavn.test", "email_verified": "true"}
+    browser.sign_in(subject="erik", attributes=early)
+    assert browser.user_id
+    more = ["organization.members.view", "organization.members.manage"]
+    update_role(
+        actor=alice,
+        role=basic,
+        name="Basic",
+        description="",
+        permissions=[*basic.permissions, *more],
+        is_limited=False,
+        workspaces=[],
+    )
+
+    late = new_browser()
+    response = late.sign_in(attributes={"mail": "dana@nordhavn.test", "email_verified": "true"})
+    again = new_browser()
+    again.sign_in(subject="erik", attributes=early)
+
+    assert (late.user_id, again.user_id) == (None, None)
+    assert "Ask an owner of Nordhavn Logistics to approve it" in words_of(response)
+    assert not User.objects.filter(email="dana@nordhavn.test").exists()
+    theirs.refresh_from_db()
+    approve_connection(actor=alice, connection=theirs)
+    late.sign_in()
+    again.sign_in(subject="erik", attributes=early)
+    assert late.user_id
+    assert again.user_id
 
 
 def test_an_address_beyond_the_reach_of_a_connection_does_not_follow(

@@ -13,8 +13,13 @@ from apps.accounts.models import SignInLink, User
 from apps.accounts.services import issue_sign_in_link
 from apps.audit.models import AuditEvent
 from apps.organizations.invitations.services import invite
+from apps.organizations.models import PersonalToken
 from apps.organizations.queries import is_member
+from apps.organizations.tokens.personal import create_personal_token
+from apps.sso.connections.services import make_bypass_link
+from apps.sso.domains.services import enforce_sso
 from apps.sso.models import Domain, SSOConnection
+from tests.conftest import put_role, role
 
 pytestmark = pytest.mark.django_db
 
@@ -80,6 +85,21 @@ def test_a_reset_password_signs_in_no_more_than_the_old_one(enforced, erin, clie
     client.post("/accounts/login/", {"login": erin.email, "password": "another horse battery"})
 
     assert not is_signed_in(client)
+
+
+@pytest.mark.parametrize("spelling", ["münchen.test", "MÜNCHEN.test", "xn--mnchen-3ya.test"])
+def test_a_domain_is_the_same_in_each_spelling(enforced, alice, client, organization, spelling):
+    Domain.objects.update(name="xn--mnchen-3ya.test")
+    person = User.objects.create_user(f"erin@{spelling}", "correct horse battery", name="Erin")
+    put_role(person, role("organization", "member"), organization)
+    create_personal_token(user=person, organization=organization, name="laptop", days=1)
+    make_bypass_link(actor=alice, organization=organization)
+
+    client.post("/accounts/login/", {"login": person.email, "password": "correct horse battery"})
+    enforce_sso(actor=alice, domain=Domain.objects.get(), is_enforced=True)
+
+    assert not is_signed_in(client)
+    assert not PersonalToken.objects.exists()
 
 
 def test_a_closed_account_is_not_signed_in_by_an_invitation_that_made_it(

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from allauth.socialaccount.models import SocialAccount
@@ -155,6 +155,15 @@ def test_assertions_are_forgotten_when_they_would_be_refused_for_their_age(
     sweep_assertions()
 
     assert not UsedAssertion.objects.exists()
+
+
+def test_an_answer_may_hold_as_long_as_can_be_written(browser: Browser) -> None:
+    seconds = datetime(9999, 12, 31, 23, 0, tzinfo=UTC) - datetime.now(UTC)
+
+    browser.sign_in(ends=int(seconds.total_seconds()))
+
+    assert browser.user_id
+    assert UsedAssertion.objects.get().expires_at.year > 5000
 
 
 def test_an_assertion_is_spent_even_if_its_state_is_begun_anew(

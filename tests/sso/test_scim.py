@@ -17,6 +17,7 @@ from scim2_server.utils import load_default_provider
 from apps.access.effective_grants import all_roles
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
+from apps.organizations.members.services import remove_person
 from apps.organizations.models import Organization, Team, Workspace
 from apps.organizations.queries import is_member
 from apps.organizations.teams.services import add_to_team, create_team
@@ -25,7 +26,7 @@ from apps.sso.models import ScimRecord, ScimToken
 from apps.sso.scim.storage import RecordStorage
 from tests.conftest import put_role, role
 from tests.sso.conftest import Browser
-from tests.sso.provisioning import ENTERPRISE, GROUP, PATCH, SCIM, person
+from tests.sso.provisioning import ENTERPRISE, GROUP, PATCH, SCIM, patch, person
 
 pytestmark = pytest.mark.django_db
 
@@ -186,6 +187,20 @@ def test_a_group_becomes_a_team_that_follows_it(scim: Callable[..., Any]) -> Non
 
     assert scim("DELETE", f"Groups/{made['id']}").status_code == 204
     assert not Team.objects.exists()
+
+
+def test_a_person_who_was_removed_here_comes_to_no_team_by_a_change_of_others(
+    scim: Callable[..., Any], alice: User, organization: Organization
+) -> None:
+    dana, erik = (scim("POST", "Users", person(name)).json()["id"] for name in ("dana", "erik"))
+    group = {"schemas": [GROUP], "displayName": "Data", "members": [{"value": dana}]}
+    path = f"Groups/{scim('POST', 'Groups', group).json()['id']}"
+    remove_person(actor=alice, user=User.objects.get(email="dana@nordhavn.test"), on=organization)
+
+    scim("PATCH", path, patch({"op": "add", "path": "members", "value": [{"value": erik}]}))
+
+    members = User.objects.filter(groups__team__name="Data")
+    assert [one.email for one in members] == ["erik@nordhavn.test"]
 
 
 def test_a_group_never_takes_over_a_team_of_the_same_name(

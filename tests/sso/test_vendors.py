@@ -291,6 +291,8 @@ def test_openid_connect_of_a_vendor_needs_no_configuration(
         (OKTA, {"email": DANA, "email_verified": [False]}),
         (OKTA, {"email": DANA, "email_verified": 0}),
         (OKTA, {"email": DANA, "http://schemas.auth0.com/email_verified": "false"}),
+        (ENTRA, {"email": DANA, "xms_edov": False}),
+        (ENTRA, {"email": DANA, "xms_edov": "0", "email_verified": True}),
         (GOOGLE, {"email": DANA, "email_verified": True}),
         (GOOGLE, {"email": DANA, "email_verified": True, "hd": "evil.test"}),
         (GOOGLE, {"email": DANA, "hd": "nordhavn.test"}),
@@ -327,6 +329,16 @@ def test_silence_counts_once_an_owner_approved_the_connection(saml: SSOConnectio
 
     assert approved
     assert not counts(connection=saml, identity=identity)
+
+
+def test_what_is_said_of_one_address_says_nothing_of_another(saml: SSOConnection) -> None:
+    saml.email_attribute, saml.approved_at = "preferred_username", None
+    said = {"email": "mallory@evil.test", "email_verified": True, "preferred_username": DANA}
+
+    found = identity_from(connection=saml, subject="1", said=said)
+
+    assert (found.email, found.is_verified) == (DANA, None)
+    assert not counts(connection=saml, identity=found)
 
 
 @pytest.mark.parametrize("name", ["preferred_username", "username", "nickname"])

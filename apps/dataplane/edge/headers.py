@@ -112,8 +112,10 @@ def is_cookie_of(value: str, ref: str) -> bool:
     named = {name.strip().lower(): text.strip() for name, _, text in pairs}
     path = named.get("path", "")
     is_below = path == f"/{ref}" or path.startswith(f"/{ref}/")
+    # Of a cookie without a name, browsers send the value alone, which may read like another cookie.
     name = name_and_value.partition("=")[0].strip()
-    return is_below and "domain" not in named and name not in PORTAL_COOKIES
+    is_named = bool(name) and "=" in name_and_value
+    return is_below and is_named and "domain" not in named and name not in PORTAL_COOKIES
 
 
 def is_odd(url: URL) -> bool:

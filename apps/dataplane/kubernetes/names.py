@@ -9,6 +9,8 @@ PREFIX = "astro-portal.dev"
 PORTAL_LABEL = f"{PREFIX}/portal"
 DEPLOYMENT_LABEL = f"{PREFIX}/deployment"
 QUEUE_LABEL = f"{PREFIX}/queue"
+# The name of a Job of a project or of a backup, at all that belongs to it.
+JOB_LABEL = f"{PREFIX}/project-job"
 REVISION_ANNOTATION = f"{PREFIX}/revision"
 
 COMPONENT_LABEL = "app.kubernetes.io/component"

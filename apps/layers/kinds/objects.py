@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from apps.core.errors import Invalid
 from apps.dataplane.production import Mount, SecretVariable
-from apps.dataplane.variables import NAME, refusal_of
+from apps.dataplane.variables import NAME, NO_PROXY, refusal_of
 from apps.layers.kinds.kind import DNS_NAME, lines_of, quoted
 
 _KEY = re.compile(r"[-A-Za-z0-9_.]{1,253}")
@@ -82,6 +82,11 @@ class SecretVariablesKind:
             )
         if refusal := refusal_of(variable):
             raise Invalid(refusal.message)
+        if variable in NO_PROXY:
+            raise Invalid(
+                f"{variable} cannot be read from a Secret, because Airflow's own hosts join it. "
+                "Write it in the setting “Hosts without proxy”."
+            )
         return SecretVariable(variable=variable, secret=secret, key=key)
 
 

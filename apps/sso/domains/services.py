@@ -83,8 +83,9 @@ def enforce_sso(*, actor: User, domain: Domain, is_enforced: bool) -> None:
                 "Create a bypass link first, and keep it where you find it when the identity "
                 "provider is down."
             )
-        end_personal_tokens_at(domain=domain.name)
-        end_logins_at(domain=domain.name)
+        for name in {domain.name, domain.name.encode().decode("idna")}:
+            end_personal_tokens_at(domain=name)
+            end_logins_at(domain=name)
     _note(domain, is_enforced=is_enforced)
     action = "sso.enforced" if is_enforced else "sso.released"
     _record(action, actor, organization, {"domain": [None, domain.name]})

@@ -9,6 +9,7 @@ reached. They prove once that the account is theirs (`linking.services`).
 from allauth.socialaccount.models import SocialAccount
 
 from apps.access.effective_grants import EffectiveGrant, roles_within
+from apps.access.grants.services import least_role
 from apps.access.models import Role
 from apps.access.queries import permissions_held
 from apps.accounts.models import User
@@ -35,6 +36,18 @@ def is_beyond(*, connection: SSOConnection, user: User) -> bool:
     return any(_exceeds(connection, way) for way in held)
 
 
+def may_give(*, connection: SSOConnection, role: Role) -> bool:
+    """Return whether a connection may give new users a role of the organization by itself. What the
+    role holds may have grown since it was chosen; what the least role holds, everybody may have.
+    """
+    if connection.approved_at is not None:
+        return True
+    maker, organization = connection.configured_by, connection.organization
+    held = permissions_held(user=maker, on=organization) if maker else frozenset()
+    everyones = frozenset(least_role(on=organization).permissions)
+    return frozenset(role.permissions) <= held | everyones
+
+
 def is_reached(*, connection: SSOConnection, account: SocialAccount) -> bool:
     """Return whether a connection may sign in to the account of a linked identity: because the
     person proved it, or by itself.
@@ -44,10 +57,9 @@ def is_reached(*, connection: SSOConnection, account: SocialAccount) -> bool:
 
 
 def _exceeds(connection: SSOConnection, way: EffectiveGrant) -> bool:
-    """What the connection gives by itself was within its maker's permissions when that was set."""
     is_organization = isinstance(way.held_on, Organization)
     if is_organization and way.team is None and way.role.key == connection.default_role:
-        return False
+        return not may_give(connection=connection, role=way.role)
     maker = connection.configured_by
     if maker is None:
         return True

@@ -31,6 +31,9 @@ ENTRA_ISSUERS = (
     "https://sts.windows.net/",
 )
 VERIFIED_NAMES = ("email_verified", "http://schemas.auth0.com/email_verified")
+# Whether Entra ID knows the address to be in a domain that its directory has verified: people of
+# other directories bring whatever address theirs lets them write.
+OWNED_NAMES = ("xms_edov",)
 NAME_NAMES = (
     "displayName",
     "name",

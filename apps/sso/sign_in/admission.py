@@ -23,7 +23,7 @@ from apps.core.errors import Refused
 from apps.organizations.queries import is_member
 from apps.sso.connections.newcomers import newcomer_role
 from apps.sso.groups.services import follow_groups
-from apps.sso.linking.reach import is_beyond, is_reached
+from apps.sso.linking.reach import is_beyond, is_reached, may_give
 from apps.sso.linking.services import add_link, current
 from apps.sso.models import SSOConnection
 from apps.sso.queries import owns_address
@@ -171,4 +171,10 @@ def _let_in(connection: SSOConnection, user: User) -> None:
 
 
 def _role_of_newcomers(connection: SSOConnection) -> Role | None:
-    return newcomer_role(organization=connection.organization, key=connection.default_role)
+    role = newcomer_role(organization=connection.organization, key=connection.default_role)
+    if role is not None and not may_give(connection=connection, role=role):
+        raise Refused(
+            f"New users of {connection} become {role}, which by now has permissions that whoever "
+            f"set the connection up lacks. Ask an owner of {connection.organization} to approve it."
+        )
+    return role

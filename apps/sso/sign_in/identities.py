@@ -53,6 +53,12 @@ def _address(connection: SSOConnection, said: Said) -> tuple[str, bool | None]:
     else:
         email = _usual_address(connection, said)
     is_verified = _verified(said.first(vocabulary.VERIFIED_NAMES))
+    is_stated = email in said.texts(vocabulary.EMAIL_NAMES)
+    if is_verified and not is_stated:
+        # It is said of another address than the one that was chosen here.
+        is_verified = None
+    if is_stated and _verified(said.first(vocabulary.OWNED_NAMES)) is False:
+        is_verified = False
     if connection.issuer in vocabulary.GOOGLE:
         # Anyone can open an account at Google with the address of another company. Only this claim
         # says that the organization itself manages the account.

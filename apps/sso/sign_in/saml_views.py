@@ -31,6 +31,8 @@ ACS_SESSION = ("saml_acs_session", "saml-acs-session")
 ANSWER_SECONDS = 300
 # Longer than clocks may differ.
 SPENT_FOR = timedelta(minutes=10)
+# In the year 5138: SAML's own last moment is Python's, and nothing can be later than that.
+LATEST = 10**11
 OVER = "This sign-in is over. Begin it again."
 LONGEST_ANSWER = 256 * 1024
 
@@ -71,7 +73,7 @@ def _believed(request: HttpRequest, connection: SSOConnection) -> "Answer":
         spend_assertion(
             connection=connection,
             assertion_id=answer.assertion_id,
-            expires_at=datetime.fromtimestamp(answer.ends_at, UTC) + SPENT_FOR,
+            expires_at=datetime.fromtimestamp(min(answer.ends_at, LATEST), UTC) + SPENT_FOR,
         )
     except ProviderException as error:
         raise BadAnswer(str(error)) from None

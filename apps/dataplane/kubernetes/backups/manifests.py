@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.names import JOB_LABEL
 from apps.dataplane.kubernetes.projects.manifests import (
-    JOB_LABEL,
     ProjectJob,
     bare_pod,
     manifest,

@@ -157,8 +157,7 @@ class Restoration:
                 self.api.delete(JOB, self.job.name, uid=uid, namespace=self.namespace)
 
     def _pod(self) -> Manifest | None:
-        labels = f"{manifests.JOB_LABEL}={self.job.name}"
-        pods = self.api.list(POD, namespace=self.namespace, labels=labels)
+        pods = self.api.list(POD, namespace=self.namespace, labels=self.job.pods)
         return pods[0] if pods else None
 
     def _inventory(self) -> Inventory:

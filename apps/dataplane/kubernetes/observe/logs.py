@@ -18,6 +18,7 @@ from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.names import COMPONENT_LABEL, QUEUE_LABEL
 from apps.dataplane.kubernetes.observe.objects import kstatus
 from apps.dataplane.kubernetes.observe.reasons import containers_of
+from apps.dataplane.kubernetes.render.pods.placement import TASK
 from apps.dataplane.status import LogLine, LogPage
 
 MOST_PODS = 20
@@ -48,7 +49,9 @@ def component_name(item: Manifest) -> str:
 
 def last_lines_of_job(api: Api, *, namespace: str, job: str) -> tuple[str, ...]:
     """Return the last lines of a Job's newest pod, none if it cannot be read any more."""
-    pods = api.list(POD, namespace=namespace, labels=f"batch.kubernetes.io/job-name={job}")
+    # A pod of a task has whatever labels its DAG says, beside its own.
+    labels = f"batch.kubernetes.io/job-name={job},{COMPONENT_LABEL}!={TASK}"
+    pods = api.list(POD, namespace=namespace, labels=labels)
     pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
     if not pods:
         return ()

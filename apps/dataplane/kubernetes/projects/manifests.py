@@ -12,10 +12,11 @@ from typing import Any
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.names import JOB_LABEL
 from apps.dataplane.kubernetes.render.peers import NAMES, anywhere
 from apps.dataplane.kubernetes.render.places import SCRATCH
 from apps.dataplane.kubernetes.render.pods.access import TASKS
-from apps.dataplane.kubernetes.render.pods.placement import without_mesh
+from apps.dataplane.kubernetes.render.pods.placement import TASK, without_mesh
 from apps.dataplane.kubernetes.render.pods.pods import (
     AIRFLOW_USER,
     closed_container,
@@ -29,7 +30,6 @@ from apps.dataplane.spec import DeploymentSpec
 PROGRAMS = "/opt/portal/project"
 # As in runtime/projects/job.py.
 INPUT, CREDENTIAL = "/opt/portal/input", "/opt/portal/credential"
-JOB_LABEL = f"{names.PREFIX}/project-job"
 # A ConfigMap holds 1 MiB, its names included.
 PART_BYTES = 900_000
 # A Job that no one waits for any more.
@@ -63,6 +63,13 @@ class ProjectJob:
     def labels(self) -> dict[str, str]:
         managed = {"app.kubernetes.io/managed-by": names.FIELD_MANAGER}
         return {"app.kubernetes.io/name": "airflow-project", **managed, JOB_LABEL: self.name}
+
+    @property
+    def pods(self) -> str:
+        """The selector of its pods. A pod of a task may have the label, too, but never loses its
+        own: the policies for task pods see to that.
+        """
+        return f"{JOB_LABEL}={self.name},{names.COMPONENT_LABEL}!={TASK}"
 
     @property
     def target(self) -> Target:

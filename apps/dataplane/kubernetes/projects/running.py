@@ -80,9 +80,8 @@ def _wait(api: Api, project: ProjectJob) -> Manifest:
 
 
 def _pod_of(api: Api, project: ProjectJob) -> Manifest | None:
-    labels = f"{manifests.JOB_LABEL}={project.name}"
     try:
-        pods = api.list(POD, namespace=project.namespace, labels=labels)
+        pods = api.list(POD, namespace=project.namespace, labels=project.pods)
     except Unreachable:
         raise
     except Temporary:

@@ -13,6 +13,7 @@ Security Standards" (host probes, which older clusters let pass).
 from apps.dataplane.kubernetes.names import (
     AUDIENCE_ANNOTATION,
     COMPONENT_LABEL,
+    JOB_LABEL,
     POD_OPERATOR_ANNOTATION,
     PRIORITY_ANNOTATION,
     TOLERATED_ANNOTATION,
@@ -36,6 +37,12 @@ TOLERATED = (
 )
 # Multus ties pods to networks that no network policy guards.
 OTHER_NETWORKS = ("k8s.v1.cni.cncf.io/", "v1.multus-cni.io/")
+_OF_JOBS = ("job-name", "controller-uid")
+# By these a Job counts a pod as its own, and the portal finds the pods of its Jobs.
+LABELS_OF_JOBS = (
+    JOB_LABEL,
+    *(f"{prefix}{name}" for prefix in ("", "batch.kubernetes.io/") for name in _OF_JOBS),
+)
 CONTAINERS = (
     "object.spec.containers + (has(object.spec.initContainers) ? object.spec.initContainers : [])"
 )
@@ -170,6 +177,10 @@ RULES = {
     ),
     "A task pod keeps its label as a task: it must not be taken for another component.": (
         f"{_REMOVED} || {_is_task('object')}"
+    ),
+    "A task pod has no label of a Job: it must not be taken for a pod of one.": (
+        f"{_REMOVED} || !has(object.metadata.labels) || "
+        f"!object.metadata.labels.exists(l, l in {list(LABELS_OF_JOBS)!r})"
     ),
     "A task pod is all that tasks change or remove: the other pods are Airflow's own.": (
         f"request.operation == 'CREATE' || {_is_task('oldObject')}"
