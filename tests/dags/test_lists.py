@@ -1,3 +1,5 @@
+import gzip
+import random
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -259,3 +261,24 @@ def test_a_report_of_no_dags_says_so(
     assert DagReport.objects.get().count == 0
     assert not DagSummary.objects.exists()
     assert "within two minutes of a deploy" in page
+
+
+def test_a_page_of_fifty_dags_with_fourteen_runs_each_is_small(
+    alice: User, deployment: Deployment, airflow: Airflow, client_of: ClientOf
+) -> None:
+    chance = random.Random(5)
+    runs = [
+        [chance.choice(["success", "failed"]), 1_795_000_000, chance.random() * 3600]
+        for _ in range(14 * 50)
+    ]
+    airflow.rows = [
+        row(dag_id=f"orders_{chance.randbytes(6).hex()}", runs=runs[n * 14 : n * 14 + 14])
+        for n in range(50)
+    ]
+    refresh_summaries(deployment=deployment)
+
+    page = client_of(alice).get("/o/nordhavn/dags/").content
+
+    assert page.count(b'role="switch"') == 50
+    assert len(page) <= 120_000
+    assert len(gzip.compress(page)) <= 15_000

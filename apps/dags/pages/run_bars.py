@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SLOTS = 14
-STEP, WIDTH, GROUND, LOWEST, HIGHEST = 10, 7, 31, 5, 23
+STEP, GROUND, LOWEST, HIGHEST = 10, 31, 5, 23
 # Of a run that has not ended.
 UNKNOWN = 14
 TONES = {"success": "good", "failed": "bad", "running": "move", "queued": "move"}
@@ -13,15 +13,11 @@ WORDS = {"good": "succeeded", "bad": "failed", "move": "not finished", "idle": "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bar:
-    """A run as a rectangle. `cross` is a path over one that failed, "" without."""
+class Area:
+    """All bars of one tone as one path: a list of DAGs has hundreds of them."""
 
     tone: str
-    x: float
-    y: float
-    width: int
-    height: float
-    cross: str
+    path: str
 
     @property
     def is_open(self) -> bool:
@@ -30,11 +26,14 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class RunBars:
-    """`gaps` are the places of runs that there were not."""
+    """`crosses` is a path over those that failed, `gaps` one of dots where there were no runs; ""
+    without.
+    """
 
     label: str
-    bars: tuple[Bar, ...]
-    gaps: tuple[int, ...]
+    areas: tuple[Area, ...]
+    crosses: str
+    gaps: str
 
 
 def run_bars(runs: list[list[Any]]) -> RunBars | None:
@@ -43,29 +42,37 @@ def run_bars(runs: list[list[Any]]) -> RunBars | None:
         return None
     longest = max((run[2] or 0 for run in runs), default=0) or 1
     first = SLOTS - len(runs)
+    tones = [TONES.get(run[0], "idle") for run in runs]
     bars = [_bar(first + place, run, longest) for place, run in enumerate(runs)]
+    drawn = list(zip(tones, bars, strict=True))
     return RunBars(
-        label=_label(bars),
-        bars=tuple(bars),
-        gaps=tuple(place * STEP + STEP // 2 for place in range(first)),
+        label=_label(tones),
+        areas=tuple(
+            Area(tone=tone, path="".join(path for of, (path, _) in drawn if of == tone))
+            for tone in dict.fromkeys(tones)
+        ),
+        crosses="".join(cross for tone, (_, cross) in drawn if tone == "bad"),
+        gaps="".join(f"M{place * STEP + STEP // 2} 28h0" for place in range(first)),
     )
 
 
-def _bar(slot: int, run: list[Any], longest: float) -> Bar:
-    tone = TONES.get(run[0], "idle")
-    height = UNKNOWN if run[2] is None else LOWEST + (HIGHEST - LOWEST) * run[2] / longest
-    height = round(height, 1)
-    x, y = slot * STEP + 1.5, round(GROUND - height, 1)
-    is_failed = tone == "bad"
-    cross = f"M{x + 0.8} {y - 6}l5.4 4M{x + 6.2} {y - 6}l-5.4 4" if is_failed else ""
-    return Bar(tone=tone, x=x, y=y, width=WIDTH, height=height, cross=cross)
+def _bar(slot: int, run: list[Any], longest: float) -> tuple[str, str]:
+    """Return a bar, and the cross above it, as paths: a broad stroke, or the edge of one that has
+    not ended.
+    """
+    height = UNKNOWN if run[2] is None else round(LOWEST + (HIGHEST - LOWEST) * run[2] / longest)
+    middle, top = slot * STEP + STEP // 2, GROUND - height
+    cross = f"M{middle - 2.7:g} {top - 6}l5.4 4m0-4l-5.4 4"
+    if TONES.get(run[0]) == "move":
+        return f"M{middle - 3} {top}h6v{height}h-6z", cross
+    return f"M{middle} {GROUND}V{top}", cross
 
 
-def _label(bars: list[Bar]) -> str:
-    counts = Counter(bar.tone for bar in bars)
-    if counts == {"good": len(bars)}:
+def _label(tones: list[str]) -> str:
+    counts = Counter(tones)
+    if counts == {"good": len(tones)}:
         said = "all succeeded"
     else:
         said = ", ".join(f"{counts[tone]} {word}" for tone, word in WORDS.items() if counts[tone])
-    count = "Last run" if len(bars) == 1 else f"Last {len(bars)} runs"
+    count = "Last run" if len(tones) == 1 else f"Last {len(tones)} runs"
     return f"{count}: {said}. Latest on the right."
