@@ -232,6 +232,7 @@ def test_an_image_waits_for_the_deploy_in_progress_and_is_checked_again_when_it_
 
     waiting = pushed(program, far, registry)
     assert waiting["status"] == "INITIALIZED"
+    assert waiting["imageDigest"] == Deploy.objects.get(number=2).image["digest"]
     assert "until the deploy before it has ended" in waiting["statusReason"]
     shown = program.get(path.removesuffix("/deploys")).json()
     assert (shown["status"], shown["statusReason"]) == ("DEPLOYING", waiting["statusReason"])

@@ -163,13 +163,18 @@ def deliver_image(
     Conflict while being deleted.
     """
     ensure_may_deliver(actor=actor, deployment=deployment)
-    kept = {"image": image_json(image), "description": description, "created_by": actor}
-    commit = origin.fields(source=source_of(actor))
+    kept = {
+        "image": image_json(image),
+        "image_digest": image.digest,
+        "description": description,
+        "created_by": actor,
+        **origin.fields(source=source_of(actor)),
+    }
     if archive is None:
-        deploy = _present_code(deployment, file_name=image.name[:200], **kept, **commit)
+        deploy = _present_code(deployment, file_name=image.name[:200], **kept)
         deploy.kind = Kind.IMAGE
     else:
-        deploy = _of_archive(deployment, archive, file_name or image.name, **kept, **commit)
+        deploy = _of_archive(deployment, archive, file_name or image.name, **kept)
         deploy.kind = Kind.IMAGE_AND_DAGS
     operation = record_deploy(
         actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY, reason=origin.reason
