@@ -161,6 +161,8 @@ def test_each_image_is_a_deploy_with_number_digest_and_revision(
     assert far.operations.get(revision=far.wanted).kind == "deploy"
     shown = program.get(path).json()["deploys"][0]
     assert (shown["type"], shown["number"], shown["imageDigest"]) == ("IMAGE_ONLY", 2, digest)
+    assert shown["imageRepository"] == f"{registry.host}/deployments/{far.ref}"
+    assert shown["imageTag"].startswith("deploy-")
     page = client_of(alice).get(f"/d/{far.ref}/deploys/2/").content.decode()
     check_page(page)
     assert digest in page
