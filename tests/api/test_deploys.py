@@ -15,6 +15,7 @@ from apps.deployments.secrets import sealed
 from apps.deploys.incoming import blobs
 from apps.deploys.models import Deploy, Preview, Upload
 from apps.deploys.previews import checking
+from tests.core.pages import check_page
 from tests.deploys.test_deploy_pages import settle
 from tests.deploys.test_previews import LOCK, SALES
 
@@ -317,3 +318,102 @@ def finish(program, client, deployment):
     path, answer = announce(program, deployment)
     put(client, answer.json()["dagsUploadUrl"], tarball())
     return program.post(f"{path}/{answer.json()['id']}/finalize")
+
+
+COMMIT = {
+    "provider": "GITHUB",
+    "account": "acme",
+    "repo": "dags",
+    "branch": "main",
+    "path": "pipelines",
+    "commitSha": "3F1C9A0D5B7E3f1c9a0d5b7e3f1c9a0d5b7e3f1c",
+    "commitUrl": "https://github.com/acme/dags/commit/3f1c9a0d5b7e",
+    "authorName": "Ada <b>",
+}
+
+
+def test_the_commit_that_a_client_names_is_kept_with_the_deploy(
+    program, client, client_of, alice, deployment
+):
+    path, answer = announce(program, deployment, git=COMMIT, description="Add orders")
+    put(client, answer.json()["dagsUploadUrl"], tarball())
+
+    done = program.post(f"{path}/{answer.json()['id']}/finalize", {})
+
+    assert done.json()["git"] == {
+        "repository": "github.com/acme/dags",
+        "branch": "main",
+        "path": "pipelines",
+        "commitSha": COMMIT["commitSha"].lower(),
+        "authorName": "Ada <b>",
+        "message": "Add orders",
+        "commitUrl": COMMIT["commitUrl"],
+    }
+    deploy = Deploy.objects.get()
+    assert (deploy.source, deploy.reason[:19]) == ("hand", "Commit 3f1c9a0d5b7e")
+    for page in ("", "1/"):
+        shown = client_of(alice).get(f"/d/{deployment.ref}/deploys/{page}").content.decode()
+        check_page(shown)
+        assert f'href="{COMMIT["commitUrl"]}"' in shown
+
+
+@pytest.mark.parametrize(
+    ("remote", "repository", "url"),
+    [
+        (
+            "https://ci:canary-token@gitlab.com/acme/data/dags.git",
+            "gitlab.com/acme/data/dags",
+            "https://gitlab.com/acme/data/dags/-/commit/3f1c",
+        ),
+        ("https://a:b@canary-token@git.acme.test/dags", "git.acme.test/dags", ""),
+        (
+            "git@bitbucket.org:acme/dags.git",
+            "bitbucket.org:acme/dags",
+            "https://bitbucket.org/acme/dags/commits/3f1c",
+        ),
+        ("canary-token@/x?y=canary-token", "/x", ""),
+        ("javascript:alert(1)", "javascript:alert(1)", ""),
+        ("https://[canary", "[canary", ""),
+        ("", "", ""),
+    ],
+)
+def test_of_the_address_of_a_repository_nothing_secret_is_kept(
+    program, client, deployment, remote, repository, url
+):
+    hostile = "https://ci:canary-token@gitlab.com/x"
+    git = {"commitSha": "3f1c", "remoteUrl": remote, "provider": "GENERIC", "commitUrl": hostile}
+    path, answer = announce(program, deployment, git=git)
+    put(client, answer.json()["dagsUploadUrl"], tarball())
+
+    done = program.post(f"{path}/{answer.json()['id']}/finalize", {})
+
+    assert done.status_code == 200, done.content
+    kept = done.json()["git"]
+    assert (kept["repository"], kept["commitUrl"]) == (repository, url)
+    stored = str([*Upload.objects.values_list("origin"), *Deploy.objects.values_list("git_url")])
+    assert "canary-token" not in stored
+
+
+@pytest.mark.parametrize("sha", ["", "main", "3f1c\x00", "x" * 65])
+def test_a_commit_has_a_hash(program, deployment, sha):
+    answer = announce(program, deployment, git={"commitSha": sha})[1]
+
+    assert answer.status_code == 400
+    assert "git.commitSha" in str(answer.json())
+    assert not Upload.objects.exists()
+
+
+def test_words_of_a_commit_that_no_column_holds_are_refused(program, deployment):
+    answer = announce(program, deployment, git={"commitSha": "3f1c", "authorName": "a\x00"})[1]
+
+    assert answer.status_code == 400
+
+
+def test_long_words_of_a_commit_are_shortened(program, client, deployment):
+    git = {"commitSha": "3f1c", "branch": "b" * 1_000, "remoteUrl": "https://x.test/" + "r" * 900}
+    path, answer = announce(program, deployment, git=git)
+    put(client, answer.json()["dagsUploadUrl"], tarball())
+
+    done = program.post(f"{path}/{answer.json()['id']}/finalize", {})
+
+    assert (len(done.json()["git"]["branch"]), len(done.json()["git"]["repository"])) == (255, 300)

@@ -161,6 +161,8 @@ def test_each_image_is_a_deploy_with_number_digest_and_revision(
     assert far.operations.get(revision=far.wanted).kind == "deploy"
     shown = program.get(path).json()["deploys"][0]
     assert (shown["type"], shown["number"], shown["imageDigest"]) == ("IMAGE_ONLY", 2, digest)
+    assert shown["imageRepository"] == f"{registry.host}/deployments/{far.ref}"
+    assert shown["imageTag"].startswith("deploy-")
     page = client_of(alice).get(f"/d/{far.ref}/deploys/2/").content.decode()
     check_page(page)
     assert digest in page
@@ -232,6 +234,7 @@ def test_an_image_waits_for_the_deploy_in_progress_and_is_checked_again_when_it_
 
     waiting = pushed(program, far, registry)
     assert waiting["status"] == "INITIALIZED"
+    assert waiting["imageDigest"] == Deploy.objects.get(number=2).image["digest"]
     assert "until the deploy before it has ended" in waiting["statusReason"]
     shown = program.get(path.removesuffix("/deploys")).json()
     assert (shown["status"], shown["statusReason"]) == ("DEPLOYING", waiting["statusReason"])

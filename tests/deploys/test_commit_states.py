@@ -187,6 +187,85 @@ def test_each_provider_is_asked_in_its_documented_shape() -> None:
     )
 
 
+# What each documents: the path of the API on a server of one's own, the headers that say who asks,
+# the words of the three states, and what else the body has, with {name}, {key} and {url}.
+DOCUMENTED: dict[str, tuple[str, dict[str, str], tuple[str, str, str], dict[str, str]]] = {
+    "github": (
+        "/api/v3/repos/acme/dags/statuses/{sha}",
+        {
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {TOKEN}",
+            "X-GitHub-Api-Version": "2022-11-28",
+        },
+        ("pending", "success", "failure"),
+        {"context": "{name}", "target_url": "{url}"},
+    ),
+    "gitlab": (
+        "/api/v4/projects/acme%2Fdags/statuses/{sha}",
+        {"PRIVATE-TOKEN": TOKEN},
+        ("pending", "success", "failed"),
+        {"name": "{name}", "target_url": "{url}"},
+    ),
+    "gitea": (
+        "/api/v1/repos/acme/dags/statuses/{sha}",
+        {"Authorization": f"token {TOKEN}"},
+        ("pending", "success", "failure"),
+        {"context": "{name}", "target_url": "{url}"},
+    ),
+    "bitbucket": (
+        "/2.0/repositories/acme/dags/commit/{sha}/statuses/build",
+        {"Authorization": f"Bearer {TOKEN}"},
+        ("INPROGRESS", "SUCCESSFUL", "FAILED"),
+        {"key": "{key}", "name": "{name}", "url": "{url}"},
+    ),
+}
+LATER = "beef" * 10
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_from_the_push_to_its_end_each_provider_is_told_in_its_own_words(
+    name: str,
+    alice: User,
+    repository: GitRepository,
+    deployment: Deployment,
+    provider: Provider,
+    settings: Any,
+) -> None:
+    path, headers, words, more = DOCUMENTED[name]
+    GitRepository.objects.update(provider=name)
+    repository.refresh_from_db()
+    for sha, content, end in ((SHA, DAG, "applied"), (LATER, DAG + b"x = 1\n", "failed")):
+        tracking.note_commit(
+            repository=repository, deployment=deployment, commit=sha, state="pending"
+        )
+        made = deliver(actor=alice, deployment=deployment, file_name="a.py", chunks=[content])
+        Deploy.objects.filter(pk=made.deploy.pk).update(source=Deploy.Source.GIT, git_commit=sha)
+        assert send() == 1
+        settle(deployment, end)
+        assert tracking.follow_pending(now=timezone.now()) == 1
+        assert send() == 1
+
+    page = f"{settings.PORTAL_URL}/d/{deployment.ref}/deploys/"
+    values = {"name": f"Deploy to {deployment.name}", "key": deployment.ref, "url": page}
+    filled = {field: text.format(**values) for field, text in more.items()}
+    pending, success, failure = words
+    wanted = [
+        (path.format(sha=SHA), {"state": pending, "description": "", **filled}),
+        (path.format(sha=SHA), {"state": success, "description": "It runs.", **filled}),
+        (path.format(sha=LATER), {"state": pending, "description": "", **filled}),
+        (
+            path.format(sha=LATER),
+            {"state": failure, "description": "It could not be applied.", **filled},
+        ),
+    ]
+    assert [(at, body) for at, _, body in provider.told] == wanted
+    for _, sent, _ in provider.told:
+        assert headers.items() <= sent.items()
+        assert sent["Content-Type"] == "application/json"
+        others = {key for key, value in sent.items() if TOKEN in value} - set(headers)
+        assert not others
+
+
 def test_a_commit_is_pending_then_it_runs(
     alice: User, repository: GitRepository, deployment: Deployment, provider: Provider
 ) -> None:

@@ -32,6 +32,11 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installed"),
     pytest.mark.django_db(transaction=True),
 ]
+OF_A_COMMIT = {
+    "COMMIT": "a1b2c3",
+    "BRANCH": "main",
+    "REPOSITORY": "https://github.com/acme/dags",
+}
 # It stands in for docker, and needs no daemon: it remembers the login, and pushes a folder.
 DOCKER = f"""#!/bin/sh
 set -eu
@@ -119,16 +124,21 @@ def in_order(title: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the commands of a pipeline, and what its CI says of the commit."""
     if title == "Jenkins":
         commands = re.findall(r"steps \{ sh '([^']+)' \}", pipeline(title))
-        return tuple(commands), {"GIT_COMMIT": "a1b2c3"}
+        return tuple(commands), {
+            "GIT_COMMIT": "a1b2c3",
+            "BRANCH_NAME": "main",
+            "GIT_URL": "https://ci:canary@github.com/acme/dags.git",
+        }
     whole = yaml.safe_load(pipeline(title))
     job = whole["deploy"] if title == "GitLab CI" else whole["jobs"]["deploy"]
     if title == "GitLab CI":
-        assert job["variables"] == {"COMMIT": "$CI_COMMIT_SHA"}
-        return (*job["before_script"], *job["script"]), {"COMMIT": "a1b2c3"}
+        given = {"COMMIT": "$CI_COMMIT_SHA", "BRANCH": "$CI_COMMIT_BRANCH"}
+        assert job["variables"] == {**given, "REPOSITORY": "$CI_PROJECT_URL"}
+        return (*job["before_script"], *job["script"]), OF_A_COMMIT
     assert job["env"]["COMMIT"] == "${{ github.sha }}"
-    given = set(job["env"]) - {"COMMIT"}
+    given = set(job["env"]) - set(OF_A_COMMIT)
     assert given == {"PORTAL_URL", "ORGANIZATION_ID", "DEPLOYMENT_ID", "ASTRO_API_TOKEN"}
-    return tuple(one["run"] for one in job["steps"] if "run" in one), {"COMMIT": "a1b2c3"}
+    return tuple(one["run"] for one in job["steps"] if "run" in one), OF_A_COMMIT
 
 
 def test_the_steps_of_each_pipeline_deploy(
@@ -150,7 +160,9 @@ def test_the_steps_of_each_pipeline_deploy(
         said = run("deploy-dags.sh", *at, steps=steps, **variables)
         assert said.splitlines()[-1] == "DEPLOYED", title
         deploy = Deploy.objects.get(number=number)
-        assert deploy.description == "a1b2c3"
+        assert deploy.description == deploy.git_commit == "a1b2c3"
+        assert deploy.git_url == "https://github.com/acme/dags/commit/a1b2c3"
+        assert (deploy.git_branch, deploy.git_repository) == ("main", "github.com/acme/dags")
         settle(deployment)
 
 

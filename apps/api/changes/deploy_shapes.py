@@ -15,6 +15,7 @@ from apps.deploys.deliveries.queries import seconds_of
 from apps.deploys.incoming.images import image_of
 from apps.deploys.models import Deploy, DeployState, Kind, PreviewState, Upload
 from apps.deploys.previews.steps import DeployStep, steps_of_check, steps_of_deploy
+from apps.own_images.references import reference_of
 
 TYPES = {
     Kind.DAGS: Upload.Contents.DAGS,
@@ -105,7 +106,8 @@ def of_upload(upload: Upload, *, address: str = "", with_steps: bool = False) ->
 def of_deploy(deploy: Deploy, *, with_steps: bool = False) -> DeployShape:
     origin = deploy.rollback_of
     status, reason = _status(deploy)
-    revision = deploy.revision
+    tag = f"revision-{deploy.revision.number}" if deploy.revision else ""
+    image = reference_of(deploy.image["name"]) if deploy.image else None
     return DeployShape(
         id=id_of(deploy),
         type=TYPES[Kind(deploy.kind)],
@@ -115,7 +117,8 @@ def of_deploy(deploy: Deploy, *, with_steps: bool = False) -> DeployShape:
         description=deploy.description,
         dag_tarball_version=deploy.digest[:24],
         rollback_from_id=id_of(origin) if origin else None,
-        image_tag=f"revision-{revision.number}" if revision else "",
+        image_repository=f"{image.registry}/{image.repository}" if image else "",
+        image_tag=(image.tag or image.digest) if image else tag,
         created_at=deploy.created_at,
         updated_at=deploy.created_at,
         created_by_subject=profile_of(deploy.created_by),

@@ -9,6 +9,7 @@ from django.urls import reverse
 from ninja import Path, Query, Router
 from pydantic import Field
 
+from apps.api.changes.commits import CommitBody
 from apps.api.changes.deploy_shapes import DeployShape, of_deploy, of_upload
 from apps.api.deployments.shapes import AtDeployment
 from apps.api.wire.errors import NotHere, NotOffered
@@ -18,6 +19,7 @@ from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Shape
 from apps.core.public_ids import number_of
 from apps.deployments.models import Deployment
+from apps.deploys.deliveries.origins import NOT_KNOWN
 from apps.deploys.deliveries.queries import deploys_of
 from apps.deploys.deliveries.queue import cancel
 from apps.deploys.deliveries.services import roll_back
@@ -42,6 +44,7 @@ class NewDeploy(Shape):
     description: str = Field(default="", max_length=500)
     # The client of others does not know it.
     image: str = Field(default="", max_length=400)
+    git: CommitBody | None = None
 
 
 class Finish(Shape):
@@ -95,6 +98,7 @@ def new_deploy(request: Call, at: Path[AtDeployment], body: NewDeploy) -> Any:
         description=body.description,
         contents=Upload.Contents(body.type),
         image=body.image if body.type != Upload.Contents.DAGS else "",
+        origin=body.git.origin(message=body.description) if body.git else NOT_KNOWN,
     )
     return of_upload(upload, address=_address(upload))
 

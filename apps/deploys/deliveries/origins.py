@@ -27,7 +27,8 @@ class Origin:
         if not self.commit:
             return ""
         folder = f", folder {self.path}" if self.path else ""
-        return f"Commit {self.commit[:12]} of {self.branch}, {self.repository}{folder}"
+        place = ", ".join(one for one in (self.branch, self.repository) if one)
+        return f"Commit {self.commit[:12]}{' of ' if place else ''}{place}{folder}"
 
     def fields(self, *, source: Deploy.Source) -> dict[str, Any]:
         """Return the columns of a deploy that came in some way."""

@@ -154,23 +154,31 @@ def deliver_image(
     description: str = "",
     archive: CodeArchive | None = None,
     file_name: str = "",
+    origin: Origin = NOT_KNOWN,
 ) -> Delivery:
     """Run an image that was looked up, with the code that runs, or with that of an archive that
-    needs no packages.
+    needs no packages. `origin` is the commit that it was built of.
 
     Raises NothingChanged, InvalidConfiguration where it does not fit, DeployedByAutomation, and
     Conflict while being deleted.
     """
     ensure_may_deliver(actor=actor, deployment=deployment)
-    kept = {"image": image_json(image), "description": description, "created_by": actor}
-    source = {"source": source_of(actor)}
+    kept = {
+        "image": image_json(image),
+        "image_digest": image.digest,
+        "description": description,
+        "created_by": actor,
+        **origin.fields(source=source_of(actor)),
+    }
     if archive is None:
-        deploy = _present_code(deployment, file_name=image.name[:200], **kept, **source)
+        deploy = _present_code(deployment, file_name=image.name[:200], **kept)
         deploy.kind = Kind.IMAGE
     else:
-        deploy = _of_archive(deployment, archive, file_name or image.name, **kept, **source)
+        deploy = _of_archive(deployment, archive, file_name or image.name, **kept)
         deploy.kind = Kind.IMAGE_AND_DAGS
-    operation = record_deploy(actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY)
+    operation = record_deploy(
+        actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY, reason=origin.reason
+    )
     notes = archive.notes + archive.warnings if archive else ()
     return Delivery(deploy=deploy, operation=operation, notes=notes)
 

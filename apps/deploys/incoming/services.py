@@ -16,6 +16,7 @@ from apps.core.errors import Conflict, PortalError
 from apps.deployments.configuration.schema import OwnImage
 from apps.deployments.models import Deployment
 from apps.deploys.archives.building import PROJECT, ArchiveRefused, Limits
+from apps.deploys.deliveries.origins import NOT_KNOWN, Origin
 from apps.deploys.deliveries.recording import NothingChanged
 from apps.deploys.deliveries.services import (
     Delivery,
@@ -43,9 +44,10 @@ def begin_upload(
     description: str,
     contents: Upload.Contents = Upload.Contents.DAGS,
     image: str = "",
+    origin: Origin = NOT_KNOWN,
 ) -> Upload:
     """Announce a delivery. Nothing of the Deployment changes before it is finished. `image` names
-    one of another registry; without it one is pushed to the portal's.
+    one of another registry; without it one is pushed to the portal's. `origin` is the commit.
 
     Raises Refused for an image where none can be deployed, and ImageNameWrong.
     """
@@ -55,6 +57,7 @@ def begin_upload(
         deployment=deployment,
         contents=contents,
         image=image.strip(),
+        origin=origin.as_json(),
         description=description[:500],
         created_by=actor,
     )
@@ -112,6 +115,7 @@ def _deliver(
                 file_name=FILE_NAME,
                 chunks=_chunks(archive) if archive else (),
                 description=upload.description,
+                origin=Origin(**upload.origin),
             )
         except NothingChanged:
             return None
@@ -134,6 +138,7 @@ def _with_image(actor: User, upload: Upload, archive: Path | None, image: OwnIma
         image=image,
         description=upload.description,
         archive=code,
+        origin=Origin(**upload.origin),
     )
 
 

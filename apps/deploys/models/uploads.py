@@ -17,7 +17,8 @@ def new_upload_name() -> str:
 class Upload(models.Model):
     """A delivery that a program announced. `name` is that of its files in storage; `version` names
     what was uploaded last, and is empty before that. An image is pushed to the portal's registry
-    under `image_tag` instead, or is `image` of another registry already.
+    under `image_tag` instead, or is `image` of another registry already. `origin` is the commit, as
+    the program said (see `origins`).
 
     `finished_at` is when it became a deploy, or what was delivered was running already; or when its
     packages began to be chosen and installed, which `preview` is about.
@@ -35,6 +36,7 @@ class Upload(models.Model):
     name = models.CharField(max_length=32, default=new_upload_name, unique=True)
     description = models.CharField(max_length=500, blank=True)
     image = models.CharField(max_length=400, blank=True, default="", db_default="")
+    origin = models.JSONField(default=dict, blank=True, db_default={})
     version = models.CharField(max_length=32, blank=True)
     failure = models.CharField(max_length=1000, blank=True)
     deploy = models.OneToOneField(

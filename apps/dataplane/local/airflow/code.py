@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 import zipfile
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,8 @@ ARCHIVES = ".archives"
 MAX_FILES = 50_000
 MAX_BYTES = 2 * 1024**3
 VERSIONS_KEPT = 10
+# Airflow unpacks earlier versions here, too; what is older than this was left by a killed process.
+UNFINISHED_SECONDS = 3_600
 
 
 def current_digest(folder: Folder) -> str:
@@ -66,11 +69,27 @@ def prune(
     for path in versions[VERSIONS_KEPT:]:
         if path.name not in kept:
             remove_tree(path)
+    _remove_unfinished(folder.code)
     if of_runs is None:
         return
     for archive in (folder.code / ARCHIVES).glob("*.zip"):
         if archive.stem not in of_runs and not (folder.code / archive.stem).is_dir():
             archive.unlink(missing_ok=True)
+
+
+def _remove_unfinished(versions: Path) -> None:
+    before = time.time() - UNFINISHED_SECONDS
+    for path in [*versions.glob(".*"), *(versions / ARCHIVES).glob("*.part")]:
+        try:
+            is_old = path.stat(follow_symlinks=False).st_mtime < before
+        except FileNotFoundError:
+            continue  # what Airflow unpacks gets its name when it is complete
+        if not is_old or path.name == ARCHIVES:
+            continue
+        if path.is_dir():
+            remove_tree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def remove_tree(path: Path) -> None:
