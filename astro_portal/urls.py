@@ -3,6 +3,8 @@ from django.urls import include, path
 from apps.sso.sign_in.views import sign_in
 
 urlpatterns = [
+    # First, because programs call most often: each line above it would be asked before.
+    path("", include("apps.api.urls")),
     path("", include("apps.portal.urls")),
     path("", include("apps.organizations.urls")),
     path("", include("apps.clusters.urls")),
@@ -28,7 +30,6 @@ urlpatterns = [
     path("", include("apps.moving.urls")),
     path("", include("apps.bulk_actions.urls")),
     path("", include("apps.accounts.urls")),
-    path("", include("apps.api.urls")),
     # allauth resolves these by their names.
     path("", include(([path("", include(("apps.api.oauth.urls", "oidc")))], "idp"))),
     path("", include("apps.sso.urls")),

@@ -59,7 +59,7 @@ def scoped(model: Any, permission: str, *, by: str, writing: str = "") -> Callab
         @wraps(view)
         @login_required
         def gate(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            found = with_held(model.objects.select_related(*above), user=request.user)
+            found = with_held(model.objects.select_related(*above), user_id=request.user.pk)
             obj = get_object_or_404(found, **{by: kwargs.pop(by)})
             note_held(user=request.user, on=obj)
             if not request.user.has_perm(f"{model.access_scope}.view", obj):

@@ -137,7 +137,7 @@ def test_one_query_tells_who_calls(
         assert program.get("/v1/users/self").status_code == 200
 
 
-def test_one_query_tells_which_person_calls_and_three_read_a_deployment(
+def test_one_query_tells_which_person_calls_and_two_read_a_deployment(
     bob, deployment, program_of, token_program, django_assert_num_queries
 ):
     program = program_of(bob)
@@ -146,7 +146,7 @@ def test_one_query_tells_which_person_calls_and_three_read_a_deployment(
 
     with django_assert_num_queries(1):
         assert program.get("/v1/users/self").status_code == 200
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         assert program.get(path).status_code == 200
     by_token = token_program(deployment, "viewer")
     by_token.get(path)

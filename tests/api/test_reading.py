@@ -6,6 +6,7 @@ import pytest
 
 from apps.api.wire import gates
 from apps.core.public_ids import number_of, public_id
+from apps.deployments.models import Revision
 from tests.conftest import CONFIG
 
 CUID = re.compile(r"c[a-z0-9]{24}")
@@ -213,6 +214,32 @@ def test_a_list_costs_as_many_queries_however_long_it_is(
         assert program.get("/deployments", limit=1000).json()["totalCount"] == 5
     with django_assert_max_num_queries(6):
         assert program.get("/deployments", limit=2).json()["totalCount"] == 5
+
+
+@pytest.mark.parametrize("runs", ["the same", "an older revision", "nothing"])
+def test_a_list_tells_of_a_deployment_what_reading_it_tells(
+    alice, make_deployment, program_of, runs
+):
+    deployment = make_deployment()
+    if runs == "an older revision":
+        deployment.wanted = Revision.objects.create(
+            deployment=deployment,
+            number=7,
+            config=deployment.applied.config,
+            summary="x",
+            code_digest="b" * 64,
+            created_by=alice,
+        )
+    if runs == "nothing":
+        deployment.applied = None
+    Revision.objects.filter(pk=deployment.applied_id).update(code_digest="a" * 64)
+    deployment.save(update_fields=["wanted", "applied"])
+    program = program_of(alice)
+
+    read = program.get(f"/deployments/{id_of('deployment', deployment)}").json()
+
+    assert program.get("/deployments").json()["deployments"] == [read]
+    assert read.get("dagTarballVersion") == (None if runs == "nothing" else "a" * 24)
 
 
 def test_what_a_client_has_already_is_not_sent_again(alice, deployment, program_of):

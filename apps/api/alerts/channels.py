@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from ninja import Path, Query, Router
 from pydantic import Field
@@ -16,7 +17,7 @@ from apps.alerts.pages.forms.channels import ChannelForm
 from apps.alerts.pages.queries import deployments_to_run
 from apps.alerts.places import Place
 from apps.api.alerts.places import entity_of, managed, managed_place, may_manage, seen
-from apps.api.wire.errors import NotHere, NotOffered
+from apps.api.wire.errors import NotOffered, or_404
 from apps.api.wire.forms import check, fields_named
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
@@ -141,7 +142,7 @@ class ChannelTest(Shape):
     summary="List the channels of alerts of the places that the caller manages",
 )
 def list_channels(request: Call, at: Path[InOrganization], asked: Query[ChannelQuery]) -> Any:
-    found = _rows(request)
+    found = _with_places().filter(managed(request))
     if asked.notification_channel_ids:
         found = found.filter(pk__in=numbers_of("channel", asked.notification_channel_ids))
     if asked.workspace_ids:
@@ -265,17 +266,13 @@ def channel_shape(channel: Channel) -> ChannelShape:
     )
 
 
-def _rows(request: Call) -> Any:
-    rows = Channel.objects.filter(managed(request))
-    return rows.select_related("organization", "workspace__organization", "created_by")
+def _with_places() -> QuerySet[Channel]:
+    return Channel.objects.select_related("organization", "workspace__organization", "created_by")
 
 
 def _found(request: Call, text: str) -> Channel:
     """Find a channel of a place that the caller sees. Raises NotHere and PermissionMissing."""
-    rows = Channel.objects.filter(seen(request), pk=number_of("channel", text))
-    found = rows.select_related("organization", "workspace__organization", "created_by").first()
-    if found is None:
-        raise NotHere
+    found = or_404(_with_places().filter(seen(request), pk=number_of("channel", text)).first())
     may_manage(request, found.place)
     return found
 

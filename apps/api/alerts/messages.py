@@ -11,7 +11,7 @@ from apps.alerts.deliveries.models import Delivery
 from apps.alerts.deliveries.services import resend
 from apps.alerts.pages.queries import STATES
 from apps.api.alerts.places import managed, may_manage, seen
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
@@ -85,9 +85,7 @@ def list_messages(request: Call, at: Path[InOrganization], asked: Query[MessageQ
 def send_again(request: Call, at: Path[AtMessage]) -> Any:
     channels = Channel.objects.filter(seen(request)).values("pk")
     number = number_of("message", at.message_id)
-    found = _rows().filter(channel__in=channels, pk=number).first()
-    if found is None:
-        raise NotHere
+    found = or_404(_rows().filter(channel__in=channels, pk=number).first())
     may_manage(request, found.channel.place)
     resend(actor=request.caller.user, delivery=found, now=timezone.now())
     return _shape(_rows().get(pk=found.pk))

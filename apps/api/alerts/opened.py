@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from ninja import Path, Query, Router
 
@@ -12,7 +13,7 @@ from apps.alerts.pages.alert import MOST_SUBJECTS, RESPOND
 from apps.alerts.pages.queries import SEE, alerts_in
 from apps.alerts.pages.words import what_in_words
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
@@ -97,17 +98,14 @@ def acknowledge_alert(request: Call, at: Path[AtOpened]) -> Any:
     return _shape(_found(request, at.alert_number))
 
 
-def _alerts(request: Call) -> Any:
+def _alerts(request: Call) -> QuerySet[Alert]:
     deployment: Deployment = request.found
     mine = alerts_in(place=deployment.workspace, user=request.caller.user)
     return mine.filter(deployment=deployment)
 
 
 def _found(request: Call, number: int) -> Alert:
-    found: Alert | None = _alerts(request).filter(pk=min(number, 2**62)).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(_alerts(request).filter(pk=min(number, 2**62)).first())
 
 
 def _shape(alert: Alert) -> OpenedAlert:

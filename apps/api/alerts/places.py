@@ -8,7 +8,8 @@ from apps.access.scoped import require
 from apps.alerts.pages.parts import MANAGE_WORKSPACE, permission_in
 from apps.alerts.pages.queries import SEE
 from apps.alerts.places import Place, Placed
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import NotHere, or_404
+from apps.api.wire.finding import visible
 from apps.api.wire.gates import Call
 from apps.core.errors import Invalid
 from apps.core.public_ids import number_of, public_id
@@ -30,7 +31,7 @@ def managed_place(
         if number_of("organization", entity_id) != place.pk:
             raise NotHere
     elif kind == "WORKSPACE":
-        place = _workspace(request, entity_id)
+        place = visible(request, Workspace, entity_id)
     elif kind == "DEPLOYMENT":
         deployment = _deployment(request, entity_id)
         place = deployment.workspace
@@ -81,19 +82,8 @@ def entity_of(row: Placed, deployment: Deployment | None = None) -> dict[str, An
     }
 
 
-def _workspace(request: Call, text: str) -> Workspace:
-    rows = request.organization.workspaces.visible_to(request.caller.user)
-    found = rows.select_related("organization").filter(pk=number_of("workspace", text)).first()
-    if found is None:
-        raise NotHere
-    return found
-
-
 def _deployment(request: Call, text: str) -> Deployment:
     rows = Deployment.objects.allowing(request.caller.user, SEE).filter(phase=Phase.ACTIVE)
     rows = rows.filter(workspace__organization=request.organization)
     found = rows.select_related("workspace__organization")
-    one = found.filter(pk=number_of("deployment", text)).first()
-    if one is None:
-        raise NotHere
-    return one
+    return or_404(found.filter(pk=number_of("deployment", text)).first())

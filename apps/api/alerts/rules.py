@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch, Q, QuerySet
 from django.utils import timezone
 from ninja import Path, Query, Router
 from pydantic import Field
@@ -28,7 +28,7 @@ from apps.api.alerts.shapes import (
     kind_of,
     rule_shape,
 )
-from apps.api.wire.errors import NotHere, NotOffered
+from apps.api.wire.errors import NotOffered, or_404
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
@@ -222,7 +222,7 @@ def _save(request: Call, place: Place, rule: Rule, body: RuleChange) -> Rule:
     return saved
 
 
-def _rows(request: Call) -> Any:
+def _rows(request: Call) -> QuerySet[Rule]:
     visible = Deployment.objects.allowing(request.caller.user, SEE).values("pk")
     rows = Rule.objects.filter(seen(request)).filter(Q(deployment=None) | Q(deployment__in=visible))
     channels = Channel.objects.select_related("organization", "workspace").order_by("name")
@@ -231,10 +231,7 @@ def _rows(request: Call) -> Any:
 
 
 def _found(request: Call, text: str) -> Rule:
-    found: Rule | None = _rows(request).filter(pk=number_of("alert", text)).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(_rows(request).filter(pk=number_of("alert", text)).first())
 
 
 def _mine(request: Call, text: str) -> Rule:

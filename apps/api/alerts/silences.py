@@ -14,7 +14,7 @@ from apps.alerts.silences.models import Silence
 from apps.alerts.silences.services import begin_silence, end_silence
 from apps.api.alerts.places import entity_of, managed, managed_place, may_manage, seen
 from apps.api.alerts.shapes import DAYS, weekdays_of
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
@@ -140,9 +140,7 @@ def new_silence(request: Call, at: Path[InOrganization], body: NewSilence) -> An
 )
 def stop_silence(request: Call, at: Path[AtSilence]) -> None:
     named = _rows().filter(seen(request), pk=number_of("silence", at.silence_id))
-    silence = named.filter(ended_at=None).first()
-    if silence is None:
-        raise NotHere
+    silence = or_404(named.filter(ended_at=None).first())
     may_manage(request, silence.place)
     end_silence(actor=request.caller.user, silence=silence, now=timezone.now())
 

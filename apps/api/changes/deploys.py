@@ -12,7 +12,7 @@ from pydantic import Field
 from apps.api.changes.commits import CommitBody
 from apps.api.changes.deploy_shapes import DeployShape, of_deploy, of_upload
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.wire.errors import NotHere, NotOffered
+from apps.api.wire.errors import NotOffered, or_404
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
@@ -133,9 +133,7 @@ def finish_deploy(request: Call, at: Path[AtDeploy], body: Finish) -> Any:
     then the status is INITIALIZED and that of the Deployment DEPLOYING. Where something is wrong
     the status is FAILED, and `statusReason` says what.
     """
-    upload = _upload(request.found, at.deploy_id)
-    if upload is None:
-        raise NotHere
+    upload = or_404(_upload(request.found, at.deploy_id))
     upload.deployment = request.found
     done = finish_upload(actor=request.caller.user, upload=upload, version=body.dag_tarball_version)
     return of_upload(done)
@@ -199,7 +197,4 @@ def _deploy(deployment: Deployment, text: str) -> Deploy:
     by_upload, by_number = number_of("upload", text), number_of("deploy", text)
     named = Q(upload__pk=by_upload) if by_upload else Q(pk=by_number)
     deploys = Deploy.objects.filter(named, deployment=deployment)
-    found = deploys.select_related("created_by", "revision", "rollback_of", "upload").first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(deploys.select_related("created_by", "revision", "rollback_of", "upload").first())

@@ -6,7 +6,7 @@ from typing import Any
 from ninja import Path, Query, Router
 
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
@@ -79,9 +79,7 @@ def list_operations(request: Call, at: Path[AtDeployment], asked: Query[Paging])
 )
 def get_operation(request: Call, at: Path[AtOperation]) -> Any:
     number = min(at.operation_number, 2**31 - 1)
-    found = operations_of(request.found).filter(number=number).first()
-    if found is None:
-        raise NotHere
+    found = or_404(operations_of(request.found).filter(number=number).first())
     steps = [
         StepShape(
             title=one.title,

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from apps.api.changes.operations import OperationShape, operation_fields
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
@@ -103,10 +103,7 @@ def restore(request: Call, at: Path[AtRevision], body: Restoring) -> Any:
 
 
 def _found(request: Call, number: int) -> Revision:
-    found = revisions_for_page(request.found).filter(number=min(number, 2**31 - 1)).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(revisions_for_page(request.found).filter(number=min(number, 2**31 - 1)).first())
 
 
 def _fields(one: Revision, deployment: Deployment) -> dict[str, Any]:

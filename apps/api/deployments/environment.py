@@ -21,8 +21,8 @@ from apps.api.deployments.environment_shapes import (
     object_shape,
 )
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.people.users import visible
-from apps.api.wire.errors import NotHere, NotOffered
+from apps.api.wire.errors import NotHere, NotOffered, or_404
+from apps.api.wire.finding import visible
 from apps.api.wire.gates import Call, in_organization, on_deployment
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of, part_of
@@ -231,9 +231,7 @@ def _found(request: Call, text: str, permissions: Any) -> EnvironmentObject:
     above = ("workspace__organization", "deployment__workspace__organization")
     rows = EnvironmentObject.objects.filter(workspace__organization=request.organization)
     rows = rows.select_related(*above, "created_by", "updated_by").prefetch_related("links")
-    found = rows.filter(pk=number_of("environment_object", text)).first()
-    if found is None:
-        raise NotHere
+    found = or_404(rows.filter(pk=number_of("environment_object", text)).first())
     user, place = request.caller.user, found.place
     if not user.has_perm(f"{place.access_scope}.view", place):
         raise NotHere

@@ -7,6 +7,7 @@ from ninja import Path, Query, Router
 
 from apps.access.scoped import require
 from apps.accounts.models import User
+from apps.api.deployments import columns
 from apps.api.deployments.bodies import (
     DeploymentBody,
     DeploymentChange,
@@ -25,7 +26,8 @@ from apps.api.deployments.shapes import (
 from apps.api.hibernation import save_scaling
 from apps.api.wire.errors import NotHere, NotOffered
 from apps.api.wire.etags import is_matched
-from apps.api.wire.gates import DEPLOYMENT_PARTS, Call, in_organization, on_deployment
+from apps.api.wire.finding import read_again, visible
+from apps.api.wire.gates import DEPLOYMENT_PARTS, Call, Gate, in_organization, on_deployment
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import InOrganization
@@ -39,17 +41,16 @@ from apps.deployments.editing.services import (
     delete_deployment,
     update_config,
 )
-from apps.deployments.models import Deployment, Phase, Revision
+from apps.deployments.models import Deployment, Phase
 from apps.deploys.deliveries.enforcement import is_enforced, set_for_deployment
-from apps.deploys.deliveries.queries import with_delivery
 from apps.organizations.models import Workspace
 
-# What no shape needs, and a thousand rows would have read, parsed and thrown away.
-_UNREAD = (
-    *("airflow_secrets", "deleted_at", "health_since", "observed_at", "lease_token", "lease_until"),
-    *("wanted__restore", "wanted__reason", "wanted__summary", "wanted__applied_at"),
-    *("applied__config", "applied__restore", "applied__reason", "applied__summary"),
-    *("applied__created_at", "applied__applied_at"),
+READ = Gate(
+    "deployment.view",
+    Deployment,
+    "deploymentId",
+    with_also=DEPLOYMENT_PARTS,
+    adding=columns.to_show,
 )
 
 router = Router(by_alias=True, exclude_none=True, tags=["Deployment"])
@@ -78,11 +79,8 @@ def list_deployments(request: Call, at: Path[InOrganization], asked: Query[Deplo
     if asked.names:
         found = found.filter(name__in=asked.names)
     sorts = {"name": "name", "createdAt": "created_at", "updatedAt": "wanted__created_at"}
-    # Few clusters, workspaces and people stand behind many Deployments: each is read once, not by
-    # each row.
-    parts = found.select_related("wanted", "applied").prefetch_related("workspace", "cluster")
-    page = page_of(with_delivery(parts.defer(*_UNREAD)), asked, sorts=sorts)
-    _add_people(page.rows)
+    page = page_of(columns.shown(found), asked, sorts=sorts)
+    columns.complete(page.rows)
     rows = [deployment_shape(one) for one in page.rows]
     return DeploymentList(deployments=rows, **page.numbers(asked))
 
@@ -113,12 +111,12 @@ def new_deployment(request: Call, at: Path[InOrganization], body: NewDeployment)
         )
         _enforce(actor, operation.deployment, body.is_cicd_enforced)
         _scale(actor, operation.deployment, body)
-    return deployment_shape(_again(operation.deployment))
+    return deployment_shape(read_again(operation.deployment))
 
 
 @router.get(
     "/organizations/{organizationId}/deployments/{deploymentId}",
-    auth=on_deployment("deployment.view"),
+    auth=READ,
     response=DeploymentShape,
     operation_id="GetDeployment",
     summary="Get a Deployment",
@@ -165,7 +163,7 @@ def change_deployment(request: Call, at: Path[AtDeployment], body: DeploymentCha
             )
         _enforce(actor, deployment, body.is_cicd_enforced)
         _scale(actor, deployment, body)
-    return deployment_shape(_again(deployment))
+    return deployment_shape(read_again(deployment))
 
 
 @router.delete(
@@ -178,20 +176,6 @@ def change_deployment(request: Call, at: Path[AtDeployment], body: DeploymentCha
 def remove_deployment(request: Call, at: Path[AtDeployment]) -> None:
     deployment: Deployment = request.found
     delete_deployment(actor=request.caller.user, deployment=deployment, typed_name=deployment.name)
-
-
-def _add_people(deployments: list[Deployment]) -> None:
-    """Read who created Deployments and their revisions: one query for all."""
-    revisions = [one.wanted for one in deployments if one.wanted is not None]
-    created: list[Deployment | Revision] = [*deployments, *revisions]
-    people = User.objects.in_bulk({one.created_by_id for one in created})
-    for one in created:
-        one.created_by = people.get(one.created_by_id)
-
-
-def _again(deployment: Deployment) -> Deployment:
-    rows = Deployment.objects.select_related("workspace", *DEPLOYMENT_PARTS)
-    return with_delivery(rows).get(pk=deployment.pk)
 
 
 def _enforce(actor: User, deployment: Deployment, is_on: bool | None) -> None:
@@ -211,10 +195,7 @@ def _scale(actor: User, deployment: Deployment, body: DeploymentBody) -> None:
 
 def _workspace(request: Call, text: str) -> Workspace:
     """Find the workspace of a new Deployment, and check that the caller may create one there."""
-    seen = request.organization.workspaces.visible_to(request.caller.user)
-    found = seen.select_related("organization").filter(pk=number_of("workspace", text)).first()
-    if found is None:
-        raise NotHere
+    found: Workspace = visible(request, Workspace, text)
     require(user=request.caller.user, permission="workspace.deployments.create", on=found)
     return found
 

@@ -15,7 +15,7 @@ from apps.api.deployments.shapes import (
     TASK_MEMORY,
 )
 from apps.api.places.clusters import clusters_of_caller
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.shapes import InOrganization, Shape
 from apps.clusters.models import Cluster
@@ -200,9 +200,7 @@ def _place(request: Call, asked: OptionsQuery) -> tuple[Cluster, Workspace | Non
         seen = Deployment.objects.visible_to(request.caller.user)
         mine = seen.filter(workspace__organization=request.organization)
         mine = mine.select_related("cluster", "workspace")
-        found = mine.filter(pk=number_of("deployment", asked.deployment_id)).first()
-        if found is None:
-            raise NotHere
+        found = or_404(mine.filter(pk=number_of("deployment", asked.deployment_id)).first())
         return found.cluster, found.workspace
     kind = Cluster.Kind.KUBERNETES if asked.deployment_type == "DEDICATED" else Cluster.Kind.LOCAL
     usable = sorted(clusters_of_caller(request), key=lambda one: (one.kind != kind, one.pk))

@@ -8,7 +8,7 @@ from ninja import Path, Query, Router
 from pydantic import Field
 
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
@@ -93,9 +93,7 @@ def new_promotion(request: Call, at: Path[AtDeployment], body: NewPromotion) -> 
     caller, target = request.caller.user, request.found
     number = number_of("deployment", body.source_deployment_id)
     found = comparable_deployments(user=caller, deployment=target)
-    source = found.filter(pk=number).first()
-    if source is None:
-        raise NotHere
+    source = or_404(found.filter(pk=number).first())
     running = running_deploy(source)
     made = promote(
         actor=caller,
@@ -116,9 +114,7 @@ def new_promotion(request: Call, at: Path[AtDeployment], body: NewPromotion) -> 
     summary="Get a promotion",
 )
 def get_promotion(request: Call, at: Path[AtPromotion]) -> Any:
-    found = promotion_of(request.found, at.promotion_number)
-    if found is None:
-        raise NotHere
+    found = or_404(promotion_of(request.found, at.promotion_number))
     return _shape(found)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from ninja import Path, Router
 
 from apps.api.git.repositories import AtRepository, repository_found
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.forms import check, fields_named
 from apps.api.wire.gates import Call, on_workspace
 from apps.api.wire.shapes import Profile, Shape, profile_of
@@ -62,9 +62,7 @@ def get_rule(request: Call, at: Path[AtRepository]) -> Any:
     """404 where none do."""
     repository = repository_found(request, at.repository_id)
     rules = BranchRule.objects.filter(repository=repository)
-    rule = rules.select_related("set_by", "template").first()
-    if rule is None:
-        raise NotHere
+    rule = or_404(rules.select_related("set_by", "template").first())
     return _shape(rule, request.caller.user)
 
 

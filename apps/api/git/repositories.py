@@ -11,7 +11,7 @@ from django.urls import reverse
 from ninja import Path, Query, Router
 from pydantic import Field
 
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, on_workspace
 from apps.api.wire.idempotency import once, once_with_secret
@@ -251,9 +251,7 @@ def trust_host(request: Call, at: Path[AtRepository]) -> None:
 def repository_found(request: Call, text: str) -> GitRepository:
     """Find a repository of the workspace that the gate let through. Raises NotHere."""
     rows = repositories_of(workspace=request.found)
-    found = rows.filter(pk=number_of("repository", text)).first()
-    if found is None:
-        raise NotHere
+    found = or_404(rows.filter(pk=number_of("repository", text)).first())
     found.workspace = request.found
     return found
 

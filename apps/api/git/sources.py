@@ -7,7 +7,7 @@ from django.db import transaction
 from ninja import Path, Router
 
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.forms import check, fields_named
 from apps.api.wire.gates import Call, on_deployment, on_workspace
 from apps.api.wire.shapes import AtWorkspace, Profile, Shape, profile_of
@@ -79,9 +79,7 @@ class DeployRulesShape(DeployRules):
 )
 def get_source(request: Call, at: Path[AtDeployment]) -> Any:
     """404 where it follows none."""
-    found = source_of(request.found)
-    if found is None:
-        raise NotHere
+    found = or_404(source_of(request.found))
     return _shape(found)
 
 
@@ -129,9 +127,7 @@ def remove_source(request: Call, at: Path[AtDeployment]) -> None:
     summary="Look for new commits of the branch now",
 )
 def look(request: Call, at: Path[AtDeployment]) -> None:
-    found = source_of(request.found)
-    if found is None:
-        raise NotHere
+    found = or_404(source_of(request.found))
     tasks.look_now(found.repository)
 
 

@@ -10,7 +10,8 @@ from django.db.models import QuerySet
 from ninja import Path, Query, Router
 from pydantic import Field
 
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import NotHere, or_404
+from apps.api.wire.finding import place_of
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
@@ -114,7 +115,7 @@ class BulkActionList(Listing):
     summary="List actions on many Deployments, the newest first",
 )
 def list_actions(request: Call, at: Path[InOrganization], asked: Query[InPlace]) -> Any:
-    place = _place(request, asked.workspace_id)
+    place = place_of(request, asked.workspace_id)
     rows = with_counts(actions_of(user=request.caller.user, place=place))
     page = page_of(rows, asked, sorts={"createdAt": "-created_at"})
     shapes = [BulkActionShape(**_fields(one)) for one in page.rows]
@@ -133,7 +134,7 @@ def new_action(request: Call, at: Path[InOrganization], body: NewBulkAction) -> 
     """Nothing changes before it is begun: the answer says for each Deployment what would, or why it
     is refused.
     """
-    user, place = request.caller.user, _place(request, body.workspace_id or "")
+    user, place = request.caller.user, place_of(request, body.workspace_id or "")
     with transaction.atomic():
         made = services.prepare(
             actor=user,
@@ -190,17 +191,6 @@ def end_action(request: Call, at: Path[AtAction]) -> None:
     services.finish(actor=request.caller.user, action=_found(request, at.bulk_action_id))
 
 
-def _place(request: Call, workspace_id: str) -> Place:
-    if not workspace_id:
-        return request.organization
-    seen = request.organization.workspaces.visible_to(request.caller.user)
-    number = number_of("workspace", workspace_id)
-    found: Place | None = seen.select_related("organization").filter(pk=number).first()
-    if found is None:
-        raise NotHere
-    return found
-
-
 def _deployments(request: Call, place: Place, body: NewBulkAction) -> QuerySet[Any]:
     if body.deployment_ids is None and body.filter is None:
         raise Invalid("Name Deployments, or send a filter; an empty one means all.", field="filter")
@@ -223,9 +213,7 @@ def _found(request: Call, text: str) -> BulkAction:
     user = request.caller.user
     if row is None or not user.has_perm(f"{row.place.access_scope}.view", row.place):
         raise NotHere
-    found = actions_of(user=user, place=row.place).filter(pk=row.pk).first()
-    if found is None:
-        raise NotHere
+    or_404(actions_of(user=user, place=row.place).filter(pk=row.pk).first())
     return row
 
 

@@ -6,13 +6,11 @@ from ninja import Path, Router
 from pydantic import Field
 
 from apps.api.deployments.shapes import AtDeployment, DeploymentShape, deployment_shape
-from apps.api.wire.errors import NotHere
-from apps.api.wire.gates import DEPLOYMENT_PARTS, Call, on_deployment
+from apps.api.wire.finding import read_again, visible
+from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.idempotency import once
 from apps.api.wire.shapes import Shape
-from apps.core.public_ids import number_of
 from apps.deployments.models import Deployment
-from apps.deploys.deliveries.queries import with_delivery
 from apps.moving.copying.services import Parts, copy_deployment
 from apps.organizations.models import Workspace
 
@@ -42,10 +40,11 @@ def copy(request: Call, at: Path[AtDeployment], body: Copy) -> Any:
     workspace of the copy, too; secrets go along sealed.
     """
     source: Deployment = request.found
+    elsewhere = body.workspace_id and visible(request, Workspace, body.workspace_id)
     operation = copy_deployment(
         actor=request.caller.user,
         source=source,
-        workspace=workspace_called(request, body.workspace_id) or source.workspace,
+        workspace=elsewhere or source.workspace,
         name=body.name,
         parts=Parts(
             code=body.include_code,
@@ -53,18 +52,4 @@ def copy(request: Call, at: Path[AtDeployment], body: Copy) -> Any:
             objects=body.include_environment_objects,
         ),
     )
-    rows = Deployment.objects.select_related("workspace", *DEPLOYMENT_PARTS)
-    return deployment_shape(with_delivery(rows).get(pk=operation.deployment.pk))
-
-
-def workspace_called(request: Call, text: str | None) -> Workspace | None:
-    """Find a workspace that the caller sees; None where none is named. Raises NotHere."""
-    if not text:
-        return None
-    seen = request.organization.workspaces.visible_to(request.caller.user)
-    found: Workspace | None = (
-        seen.select_related("organization").filter(pk=number_of("workspace", text)).first()
-    )
-    if found is None:
-        raise NotHere
-    return found
+    return deployment_shape(read_again(operation.deployment))

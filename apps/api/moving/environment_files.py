@@ -8,7 +8,7 @@ from pydantic import Field
 from apps.access.scoped import require
 from apps.api.deployments.environment import MANAGE, VIEW
 from apps.api.deployments.environment_shapes import TYPES
-from apps.api.people.users import visible
+from apps.api.wire.finding import visible
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.shapes import InOrganization, Shape
 from apps.deployments.models import Deployment

@@ -5,12 +5,10 @@ from typing import Any
 from ninja import Path, Query, Router
 
 from apps.api.deployments.shapes import AtDeployment, DeploymentShape, deployment_shape
-from apps.api.moving.copies import workspace_called
-from apps.api.wire.errors import NotHere
-from apps.api.wire.gates import DEPLOYMENT_PARTS, Call, on_deployment
+from apps.api.wire.finding import read_again, visible
+from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.shapes import Shape
 from apps.deployments.models import Deployment
-from apps.deploys.deliveries.queries import with_delivery
 from apps.moving.transferring.queries import Preview, preview_transfer
 from apps.moving.transferring.services import LEAVE, ensure_may_transfer, transfer_deployment
 from apps.organizations.models import Workspace
@@ -57,7 +55,7 @@ class TransferShape(Shape):
 )
 def preview(request: Call, at: Path[AtDeployment], asked: Query[Transfer]) -> Any:
     deployment: Deployment = request.found
-    workspace = _workspace(request, asked.workspace_id)
+    workspace = visible(request, Workspace, asked.workspace_id)
     user = request.caller.user
     ensure_may_transfer(actor=user, deployment=deployment, workspace=workspace)
     return _shape(preview_transfer(user=user, deployment=deployment, workspace=workspace))
@@ -77,17 +75,9 @@ def transfer(request: Call, at: Path[AtDeployment], body: Transfer) -> Any:
     moved = transfer_deployment(
         actor=request.caller.user,
         deployment=request.found,
-        workspace=_workspace(request, body.workspace_id),
+        workspace=visible(request, Workspace, body.workspace_id),
     )
-    rows = Deployment.objects.select_related("workspace", *DEPLOYMENT_PARTS)
-    return deployment_shape(with_delivery(rows).get(pk=moved.pk))
-
-
-def _workspace(request: Call, text: str) -> Workspace:
-    found = workspace_called(request, text)
-    if found is None:
-        raise NotHere
-    return found
+    return deployment_shape(read_again(moved))
 
 
 def _shape(found: Preview) -> TransferShape:

@@ -8,7 +8,7 @@ from ninja import Path, Query, Router
 from pydantic import Field
 
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, in_organization, on_deployment
 from apps.api.wire.paging import Paging, page_of
@@ -169,10 +169,7 @@ def _refuse_unknown(asked: IncidentQuery) -> None:
 
 def _found(request: Call, number: int) -> Incident:
     mine = incidents_in(place=request.found, user=request.caller.user)
-    found = mine.filter(pk=min(number, 2**62)).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(mine.filter(pk=min(number, 2**62)).first())
 
 
 def _whole(one: Incident) -> IncidentWithEvents:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ninja import Path, Router
 
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.shapes import InOrganization, Shape
@@ -78,10 +78,7 @@ def remove(request: Call, at: Path[InOrganization]) -> None:
 
 def _found(request: Call) -> Receiver:
     found = Receiver.objects.filter(pk=request.organization.pk).select_related("organization")
-    receiver = found.first()
-    if receiver is None:
-        raise NotHere
-    return receiver
+    return or_404(found.first())
 
 
 def _shape(receiver: Receiver) -> ReceiverShape:

@@ -17,7 +17,7 @@ from apps.api.people.roles import (
     wire_name,
 )
 from apps.api.people.roles import router as router
-from apps.api.wire.errors import NotHere, NotOffered
+from apps.api.wire.errors import NotOffered, or_404
 from apps.api.wire.forms import check, fields_named
 from apps.api.wire.gates import ANY_TOKEN, Call, in_organization
 from apps.api.wire.idempotency import once
@@ -207,7 +207,4 @@ def _instead(request: Call, role: Role, name: str) -> Role:
 
 def _found(request: Call, text: str) -> Role:
     found = Role.objects.filter(organization=request.organization, pk=number_of("role", text))
-    role = found.first()
-    if role is None:
-        raise NotHere
-    return role
+    return or_404(found.first())

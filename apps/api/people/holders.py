@@ -14,7 +14,7 @@ from apps.access.scoped import require
 from apps.access.scopes import Scoped, grant_model, models_with_roles, team_grant_model
 from apps.accounts.models import User
 from apps.api.people.roles import role_named, wire_name
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.shapes import Shape
 from apps.core.public_ids import number_of, public_id
 from apps.deployments.models import Deployment
@@ -115,9 +115,7 @@ def _at(
     path = model.access_paths["organization"]
     above = [one for one in model.access_paths.values() if one]
     seen = model.objects.visible_to(caller).filter(**{path: organization}).select_related(*above)
-    on = seen.filter(pk=number_of(model.access_scope, text)).first()
-    if on is None:
-        raise NotHere
+    on = or_404(seen.filter(pk=number_of(model.access_scope, text)).first())
     return on, role_named(name, on=on)
 
 

@@ -11,7 +11,7 @@ from apps.access.models import Role
 from apps.access.queries import roles_for
 from apps.access.roles.catalogue import BUILT_IN_ROLES
 from apps.access.scopes import Scoped
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Profile, Shape
@@ -82,9 +82,7 @@ def list_roles(request: Call, at: Path[InOrganization], asked: Query[RoleQuery])
 )
 def get_role(request: Call, at: Path[AtRole]) -> Any:
     found = Role.objects.filter(organization=request.organization, pk=number_of("role", at.role_id))
-    role = found.prefetch_related("workspaces").first()
-    if role is None:
-        raise NotHere
+    role = or_404(found.prefetch_related("workspaces").first())
     return role_shape(role)
 
 

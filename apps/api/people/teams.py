@@ -14,8 +14,9 @@ from apps.access.scoped import require
 from apps.access.scopes import Scoped, team_grant_model
 from apps.accounts.models import User
 from apps.api.people.holders import HeldRoles, carry_out, held_by_teams, roles_shape
-from apps.api.people.users import AtUser, people_seen, place_of
-from apps.api.wire.errors import NotHere
+from apps.api.people.users import AtUser, people_seen
+from apps.api.wire.errors import NotHere, or_404
+from apps.api.wire.finding import place_of
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
@@ -124,9 +125,7 @@ def list_teams(request: Call, at: Path[InOrganization], asked: Query[TeamQuery])
     summary="List the Teams of a person",
 )
 def list_teams_of_user(request: Call, at: Path[AtUser], asked: Query[Paging]) -> Any:
-    person = people_seen(request).filter(pk=number_of("user", at.user_id)).first()
-    if person is None:
-        raise NotHere
+    person = or_404(people_seen(request).filter(pk=number_of("user", at.user_id)).first())
     return _page(request, request.organization.teams.filter(group__user=person), asked)
 
 
@@ -226,9 +225,7 @@ def add_members(request: Call, at: Path[AtTeam], body: NewMembers) -> None:
 )
 def remove_member(request: Call, at: Path[AtMember]) -> None:
     team = _team(request, at.team_id)
-    user = people_in(team=team).filter(pk=number_of("user", at.member_id)).first()
-    if user is None:
-        raise NotHere
+    user = or_404(people_in(team=team).filter(pk=number_of("user", at.member_id)).first())
     remove_from_team(actor=request.caller.user, team=team, user=user)
 
 
@@ -286,10 +283,7 @@ def _take(actor: User, team: Team, on: Scoped) -> None:
 
 def _team(request: Call, text: str) -> Team:
     teams = request.organization.teams.select_related("group", "organization")
-    found: Team | None = teams.filter(pk=number_of("team", text)).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(teams.filter(pk=number_of("team", text)).first())
 
 
 def _people(request: Call, ids: list[str]) -> list[User]:

@@ -13,8 +13,8 @@ from apps.access.models import Role
 from apps.access.scoped import require
 from apps.access.scopes import Scoped, grant_model, models_with_roles
 from apps.api.people.roles import role_named, wire_name
-from apps.api.people.users import place_of, visible
-from apps.api.wire.errors import NotHere, NotOffered
+from apps.api.wire.errors import NotOffered, or_404
+from apps.api.wire.finding import place_of, visible
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once_with_secret
 from apps.api.wire.paging import Paging, page_of
@@ -239,9 +239,7 @@ def _token(request: Call, text: str) -> tuple[ApiToken, Any, Role]:
     """Find a token with what it is for and its role. Raises NotHere for one on something that the
     caller does not see, PermissionMissing where they may not manage tokens there.
     """
-    held = _held_by_token(request, number_of("token", text))
-    if held is None:
-        raise NotHere
+    held = or_404(_held_by_token(request, number_of("token", text)))
     on = held.content_object
     require(user=request.caller.user, permission=_managing(on), on=on)
     return held.user.api_token, on, held.role

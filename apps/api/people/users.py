@@ -17,13 +17,14 @@ from apps.access.scopes import Scoped, grant_model
 from apps.accounts.models import User, UserKind
 from apps.api.people.holders import HeldRoles, carry_out, held_by_people, roles_shape
 from apps.api.people.roles import role_named, wire_name
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
+from apps.api.wire.finding import place_of
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import InOrganization, Like, Listing, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
-from apps.deployments.models import Deployment, Phase
+from apps.deployments.models import Deployment
 from apps.organizations.invitations.queries import open_invitations
 from apps.organizations.invitations.services import invite, revoke_invitation
 from apps.organizations.members.services import assign_role, remove_person
@@ -176,31 +177,8 @@ def new_invite(request: Call, at: Path[InOrganization], body: NewInvite) -> Any:
 )
 def remove_invite(request: Call, at: Path[AtInvite]) -> None:
     waiting = open_invitations(organization=request.organization, seen_by=request.caller.user)
-    found = waiting.filter(pk=number_of("invitation", at.invite_id)).first()
-    if found is None:
-        raise NotHere
+    found = or_404(waiting.filter(pk=number_of("invitation", at.invite_id)).first())
     revoke_invitation(actor=request.caller.user, invitation=found)
-
-
-def place_of(request: Call, workspace_id: str, deployment_id: str) -> Any:
-    """Return what a list is about: a Deployment, a workspace, or else the organization."""
-    for model, text in ((Deployment, deployment_id), (Workspace, workspace_id)):
-        if text:
-            return visible(request, model, text)
-    return request.organization
-
-
-def visible(request: Call, model: Any, text: str) -> Any:
-    """Find an object of the organization that the caller sees. Raises NotHere."""
-    path = model.access_paths["organization"]
-    above = [one for one in model.access_paths.values() if one]
-    seen = model.objects.visible_to(request.caller.user).select_related(*above)
-    number = number_of(model.access_scope, text)
-    mine = {path: request.organization}
-    found = seen.filter(pk=number, **mine).first()
-    if found is None or getattr(found, "phase", "") == Phase.DELETED:
-        raise NotHere
-    return found
 
 
 def people_seen(request: Call) -> QuerySet[User]:
@@ -219,10 +197,7 @@ def people_seen(request: Call) -> QuerySet[User]:
 
 
 def _user(request: Call, text: str) -> User:
-    found = people_seen(request).filter(pk=number_of("user", text)).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(people_seen(request).filter(pk=number_of("user", text)).first())
 
 
 def _held_by(request: Call, user: User) -> dict[Scoped, Role]:
@@ -259,13 +234,9 @@ def _invited_shape(request: Call, number: int) -> UserShape:
         user=request.caller.user, permission="organization.members.view", on=request.organization
     )
     invitations = Invitation.objects.filter(organization=request.organization, revoked_at=None)
-    found = invitations.filter(pk=number, workspace=None).first()
-    if found is None:
-        raise NotHere
+    found = or_404(invitations.filter(pk=number, workspace=None).first())
     if found.accepted_at is not None:
-        user = people_seen(request).filter(email=found.email).first()
-        if user is None:
-            raise NotHere
+        user = or_404(people_seen(request).filter(email=found.email).first())
         return _user_shape(user, _held_by(request, user))
     roles = roles_for(on=request.organization)
     role = next((one for one in roles if one.key == found.organization_role), None)

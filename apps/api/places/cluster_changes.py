@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from apps.api.places.clusters import AtCluster, ClusterShape, cluster_shape
 from apps.api.places.clusters import router as router
-from apps.api.wire.errors import NotHere, NotOffered
+from apps.api.wire.errors import NotOffered, or_404
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
@@ -260,10 +260,9 @@ def _share(request: Call, cluster: Cluster, body: ClusterChange) -> None:
 
 def _found(request: Call, text: str) -> Cluster:
     there = Cluster.objects.there().filter(organization=request.organization)
-    found = there.select_related("organization").filter(pk=number_of("cluster", text)).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(
+        there.select_related("organization").filter(pk=number_of("cluster", text)).first()
+    )
 
 
 def _kubernetes(request: Call, text: str) -> Cluster:

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from ninja import Path, Query, Router
 
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import InOrganization, Listing, Shape
@@ -77,9 +77,9 @@ def list_clusters(request: Call, at: Path[InOrganization], asked: Query[ClusterQ
     summary="Get a cluster",
 )
 def get_cluster(request: Call, at: Path[AtCluster]) -> Any:
-    found = clusters_of_caller(request).filter(pk=number_of("cluster", at.cluster_id)).first()
-    if found is None:
-        raise NotHere
+    found = or_404(
+        clusters_of_caller(request).filter(pk=number_of("cluster", at.cluster_id)).first()
+    )
     return cluster_shape(found)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ninja import Path, Router
 
 from apps.api.places.clusters import AtCluster, clusters_of_caller
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, in_organization, on_deployment, on_workspace
 from apps.api.wire.shapes import AtWorkspace, InOrganization, Shape
 from apps.core.errors import Invalid
@@ -181,10 +181,7 @@ def _update(request: Call, place: Place, body: LayerBody) -> SavedLayer:
 
 def _cluster(request: Call, at: AtCluster) -> Any:
     number = number_of("cluster", at.cluster_id)
-    found = clusters_of_caller(request).filter(pk=number).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(clusters_of_caller(request).filter(pk=number).first())
 
 
 def _setting(name: str, label: str, one: Effective) -> SettingShape:

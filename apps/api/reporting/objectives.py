@@ -7,14 +7,14 @@ from django.utils import timezone
 from ninja import Path, Query, Router
 from pydantic import Field
 
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, in_organization, on_workspace
 from apps.api.wire.paging import Paging, part_of
 from apps.api.wire.shapes import AtWorkspace, InOrganization, Listing, Shape
 from apps.core.public_ids import number_of, numbers_of, public_id
 from apps.deployments.models import Deployment, Phase
 from apps.objectives.budget import State
-from apps.objectives.models import LONGEST_DAG, Objective
+from apps.objectives.models import LONGEST_DAG
 from apps.objectives.queries import SEE, Row, objectives_in, rows_of
 from apps.objectives.services import remove_objective, set_objective
 
@@ -94,14 +94,12 @@ def list_objectives(request: Call, at: Path[InOrganization], asked: Query[Object
 )
 def put_objective(request: Call, at: Path[AtWorkspace], body: ObjectiveBody) -> Any:
     user = request.caller.user
-    deployment = (
+    deployment = or_404(
         Deployment.objects.allowing(user, SEE)
         .filter(workspace=request.found, phase=Phase.ACTIVE)
         .filter(pk=number_of("deployment", body.deployment_id))
         .first()
     )
-    if deployment is None:
-        raise NotHere
     now = timezone.now()
     made = set_objective(
         actor=user,
@@ -125,9 +123,7 @@ def put_objective(request: Call, at: Path[AtWorkspace], body: ObjectiveBody) -> 
 def delete_objective(request: Call, at: Path[AtObjective]) -> None:
     user = request.caller.user
     inside = objectives_in(place=request.found, user=user)
-    found: Objective | None = inside.filter(pk=number_of("objective", at.objective_id)).first()
-    if found is None:
-        raise NotHere
+    found = or_404(inside.filter(pk=number_of("objective", at.objective_id)).first())
     remove_objective(actor=user, objective=found)
 
 

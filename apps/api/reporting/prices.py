@@ -9,7 +9,7 @@ from typing import Any
 from ninja import Path, Router
 from pydantic import Field
 
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.forms import check, fields_named
 from apps.api.wire.gates import OPERATORS, Call
 from apps.api.wire.shapes import Profile, Shape, profile_of
@@ -97,9 +97,7 @@ def put_price(request: Call, body: PriceBody) -> Any:
     summary="Remove a price: the one before it holds on",
 )
 def delete_price(request: Call, at: Path[AtPrice]) -> None:
-    price = prices_entered().filter(valid_from=at.valid_from).first()
-    if price is None:
-        raise NotHere
+    price = or_404(prices_entered().filter(valid_from=at.valid_from).first())
     remove_price(actor=request.caller.user, price=price)
 
 

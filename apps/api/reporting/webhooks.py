@@ -12,7 +12,8 @@ from pydantic import Field
 from apps.access.scoped import require
 from apps.alerts.channels.addresses import checked_address
 from apps.alerts.places import Place
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
+from apps.api.wire.finding import place_of
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once_with_secret
 from apps.api.wire.paging import Paging, page_of
@@ -151,28 +152,16 @@ def remove_webhook(request: Call, at: Path[AtWebhook]) -> None:
 
 def _place(request: Call, workspace_id: str) -> Place:
     """Return where webhooks are asked for, after the permission on it."""
-    place: Place = request.organization
-    if workspace_id:
-        place = _workspace(request, number_of("workspace", workspace_id))
+    place: Place = place_of(request, workspace_id)
     require(user=request.caller.user, permission=MANAGE[type(place)], on=place)
     return place
 
 
 def _found(request: Call, webhook_id: str) -> Webhook:
     rows = Webhook.objects.filter(organization=request.organization)
-    webhook = rows.filter(pk=number_of("webhook", webhook_id)).first()
-    if webhook is None:
-        raise NotHere
+    webhook = or_404(rows.filter(pk=number_of("webhook", webhook_id)).first())
     _place(request, public_id("workspace", webhook.workspace_id) if webhook.workspace_id else "")
     return webhook
-
-
-def _workspace(request: Call, number: int) -> Workspace:
-    seen = request.organization.workspaces.visible_to(request.caller.user)
-    workspace: Workspace | None = seen.filter(pk=number).first()
-    if workspace is None:
-        raise NotHere
-    return workspace
 
 
 def _entered(body: WebhookBody) -> WebhookData:

@@ -7,7 +7,7 @@ from django.utils import timezone
 from ninja import Path, Query, Router
 
 from apps.api.status.pages import MANAGE, status_page
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.forms import check, fields_named
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
@@ -148,10 +148,7 @@ def _save(request: Call, body: ComponentBody, component: Component | None) -> Co
 
 def _found(request: Call, at: AtComponent) -> Component:
     rows = status_page(request).components.select_related("page__organization")
-    found = rows.filter(key=at.component_id).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(rows.filter(key=at.component_id).first())
 
 
 def _shape(component: Component) -> ComponentShape:

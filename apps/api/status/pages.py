@@ -8,7 +8,7 @@ from ninja import Path, Router
 from pydantic import Field
 
 from apps.alerts.channels.models import Channel
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.forms import NOT_USABLE, check, fields_named
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.shapes import InOrganization, Shape
@@ -117,10 +117,7 @@ def switch(request: Call, at: Path[InOrganization], body: Switch) -> Any:
 def status_page(request: Call) -> StatusPage:
     """Return the page of the organization. Raises NotHere while it has none."""
     rows = StatusPage.objects.select_related("organization")
-    page = rows.filter(organization=request.organization).first()
-    if page is None:
-        raise NotHere
-    return page
+    return or_404(rows.filter(organization=request.organization).first())
 
 
 def _entered(body: PageBody, page: StatusPage | None, organization: Any) -> dict[str, Any]:

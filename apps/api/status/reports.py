@@ -9,7 +9,7 @@ from ninja import Path, Query, Router
 from pydantic import AwareDatetime, Field
 
 from apps.api.status.pages import MANAGE, SEE, status_page
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.forms import NOT_USABLE, check, fields_named
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
@@ -266,10 +266,7 @@ def _seen(request: Call) -> QuerySet[Report]:
 
 
 def _found(request: Call, at: AtReport) -> Report:
-    found = _seen(request).filter(key=at.report_id).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(_seen(request).filter(key=at.report_id).first())
 
 
 def _shape(report: Report) -> ReportShape:

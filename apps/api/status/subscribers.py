@@ -8,7 +8,7 @@ from ninja import Path, Query, Router
 from pydantic import Field
 
 from apps.api.status.pages import MANAGE, status_page
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import InOrganization, Listing, Shape
@@ -78,11 +78,8 @@ def list_subscribers(request: Call, at: Path[InOrganization], asked: Query[Subsc
 )
 def remove_subscriber(request: Call, at: Path[AtSubscriber]) -> None:
     rows = Subscriber.objects.select_related("page__organization", "receiver")
-    found = rows.filter(
-        page=status_page(request), pk=number_of("subscriber", at.subscriber_id)
-    ).first()
-    if found is None:
-        raise NotHere
+    mine = rows.filter(page=status_page(request))
+    found = or_404(mine.filter(pk=number_of("subscriber", at.subscriber_id)).first())
     remove(actor=request.caller.user, subscriber=found)
 
 

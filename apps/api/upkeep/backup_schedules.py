@@ -8,7 +8,7 @@ from pydantic import Field
 
 from apps.api.deployments.shapes import AtDeployment
 from apps.api.upkeep.backups import BackupShape, Restore, backup_shape
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.shapes import Like, Shape
@@ -61,9 +61,7 @@ class ScheduleShape(Shape):
 )
 def get_schedule(request: Call, at: Path[AtDeployment]) -> Any:
     """404 where there is none."""
-    found = BackupSchedule.objects.filter(pk=request.found.pk).first()
-    if found is None:
-        raise NotHere
+    found = or_404(BackupSchedule.objects.filter(pk=request.found.pk).first())
     return _shape(found)
 
 

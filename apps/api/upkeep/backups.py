@@ -9,7 +9,7 @@ from pydantic import Field
 
 from apps.access.scoped import require
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
@@ -180,10 +180,7 @@ def _found(request: Call, at: AtBackup) -> Backup:
         "deployment__workspace__organization",
         "deployment__cluster",
     )
-    found = rows.filter(deployment=request.found, pk=at.backup_id).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(rows.filter(deployment=request.found, pk=at.backup_id).first())
 
 
 def backup_shape(backup: Backup) -> BackupShape:

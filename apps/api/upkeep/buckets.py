@@ -6,7 +6,7 @@ from typing import Any, Literal
 from ninja import Path, Router
 from pydantic import Field
 
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.shapes import InOrganization, Shape
 from apps.object_stores.models import ObjectStore
@@ -120,10 +120,7 @@ def remove_bucket(request: Call, at: Path[AtBucket]) -> None:
 
 
 def _found(request: Call, at: AtBucket) -> ObjectStore:
-    found = store_for(request.organization.pk, ObjectStore.Use(at.use))
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(store_for(request.organization.pk, ObjectStore.Use(at.use)))
 
 
 def _shape(store: ObjectStore) -> BucketShape:

@@ -14,7 +14,7 @@ from apps.airflow_imports import services
 from apps.airflow_imports.models import AirflowImport
 from apps.airflow_imports.queries import imports_of
 from apps.airflow_imports.services import ImportData
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, on_workspace
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
@@ -207,10 +207,7 @@ def remove(request: Call, at: Path[AtImport]) -> None:
 
 
 def _found(request: Call, at: AtImport) -> AirflowImport:
-    found = imports_of(request.found).filter(pk=at.import_id).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(imports_of(request.found).filter(pk=at.import_id).first())
 
 
 def _shape(row: AirflowImport) -> ImportShape:

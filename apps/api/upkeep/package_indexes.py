@@ -8,8 +8,8 @@ from pydantic import Field
 
 from apps.access.scoped import require
 from apps.access.scopes import Scoped
-from apps.api.people.users import place_of
 from apps.api.wire.errors import NotHere
+from apps.api.wire.finding import place_of
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of

@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from ninja import Path, Query, Router
 from pydantic import AwareDatetime, Field
 
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
@@ -135,16 +136,13 @@ def cancel_upgrade(request: Call, at: Path[AtUpgrade]) -> Any:
     return _shape(_found(request, at))
 
 
-def _rows(request: Call) -> Any:
+def _rows(request: Call) -> QuerySet[Upgrade]:
     rows = Upgrade.objects.filter(deployment=request.found)
     return rows.select_related("created_by", "operation")
 
 
 def _found(request: Call, at: AtUpgrade) -> Upgrade:
-    found: Upgrade | None = _rows(request).filter(number=at.upgrade_number).first()
-    if found is None:
-        raise NotHere
-    return found
+    return or_404(_rows(request).filter(number=at.upgrade_number).first())
 
 
 def _shape(upgrade: Upgrade) -> UpgradeShape:

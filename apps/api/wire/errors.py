@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
@@ -19,6 +19,7 @@ from apps.dags.airflow.api import AirflowSilent, NotInAirflow
 from apps.deploys.deliveries.services import StorageFull
 from apps.organizations.tokens.queries import TokenRefused
 
+Found = TypeVar("Found")
 PREFIXES = ("/v1/", "/spec/")
 BAD_TOKENS_SECONDS = 60
 NOT_HERE = "Nothing that you may see is there."
@@ -105,6 +106,13 @@ _STATUS: dict[type[PortalError], HTTPStatus] = {
     StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     PortalError: HTTPStatus.BAD_REQUEST,
 }
+
+
+def or_404(found: Found | None) -> Found:
+    """Return what was found. Raises NotHere for None."""
+    if found is None:
+        raise NotHere
+    return found
 
 
 def explain_in(api: NinjaAPI) -> None:

@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from apps.access.queries import permission_limit
+from apps.access.queries import note_held, permission_limit, with_held
 from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scoped import PermissionMissing, require
 from apps.api.wire.errors import (
@@ -30,7 +30,7 @@ from apps.api.wire.errors import (
 )
 from apps.core.context import name_means
 from apps.core.errors import PortalError
-from apps.core.kept_queries import KeptRows, asked
+from apps.core.kept_queries import Asked, KeptRows, asked
 from apps.core.public_ids import number_of
 from apps.core.web.gates import View
 from apps.core.web.middleware import client_address
@@ -106,12 +106,17 @@ class Gate:
         caller: Caller = request.caller
         organization = getattr(request, "organization", request.caller.organization)
         text = arguments[self.by]
-        found = _rows_of(self, organization is not None).one(
+        # Of an API token it is known already what it may do.
+        is_person = caller.role is None
+        found = _rows_of(self, organization is not None, is_person).one(
             named=text if self.field else number_of(self.model.access_scope, text),
             organization=organization.pk if organization is not None else None,
+            user=caller.user.pk,
         )
         if found is None or getattr(found, "phase", "") == Phase.DELETED:
             raise NotHere
+        if is_person:
+            note_held(user=caller.user, on=found)
         if not caller.user.has_perm(f"{self.model.access_scope}.view", found):
             raise NotHere
         require(user=caller.user, permission=self.permission, on=found)
@@ -119,13 +124,14 @@ class Gate:
 
 
 @cache
-def _rows_of(gate: Gate, is_within: bool) -> KeptRows[Any]:
-    """Write the query of what a gate finds; within an organization or, for a program that is signed
-    in at an address without one, in any.
+def _rows_of(gate: Gate, is_within: bool, is_person: bool) -> KeptRows[Any]:
+    """Write the query of what a gate finds, with what a person holds on it; within an organization
+    or, for a program that is signed in at an address without one, in any.
     """
     paths = gate.model.access_paths
     rows = gate.model.objects.select_related(*filter(None, paths.values()), *gate.with_also)
     rows = gate.adding(rows) if gate.adding else rows
+    rows = with_held(rows, user_id=Asked("user")) if is_person else rows
     rows = rows.filter(**{gate.field or "pk": asked("named")})
     if is_within:
         rows = rows.filter(**{paths["organization"]: asked("organization")})
