@@ -340,6 +340,11 @@ HAS_LOCAL_PLANE = env_bool("PORTAL_LOCAL_PLANE", True)
 CLUSTER_NETWORKS = env_networks("PORTAL_CLUSTER_NETWORKS")
 # Who the portal is at AWS, for people to name in trust policies. Empty: no roles are assumed.
 AWS_PRINCIPAL = env_str("PORTAL_AWS_PRINCIPAL", "")
+# The same at Azure (a client id) and Google (an email), and which organizations may use it there.
+AZURE_PRINCIPAL = env_str("PORTAL_AZURE_PRINCIPAL", "")
+AZURE_ORGANIZATIONS = tuple(env_list("PORTAL_AZURE_ORGANIZATIONS"))
+GOOGLE_PRINCIPAL = env_str("PORTAL_GOOGLE_PRINCIPAL", "")
+GOOGLE_ORGANIZATIONS = tuple(env_list("PORTAL_GOOGLE_ORGANIZATIONS"))
 # On clusters a new worker may need a new machine, so idle ones stay longer than here.
 CLUSTER_SCALE_DOWN_SECONDS = env_int(
     "PORTAL_CLUSTER_SCALE_DOWN_SECONDS", 300, minimum=30, maximum=86_400
@@ -788,5 +793,8 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        # They repeat what the vendor answered; the portal says it in a sentence.
+        "azure": {"level": "ERROR"},
+        "google.auth": {"level": "ERROR"},
     },
 }

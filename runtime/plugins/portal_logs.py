@@ -3,7 +3,8 @@ of it is read and sent.
 
 Airflow's own API answers with a whole log each time. A log is a file of lines of JSON here: the one
 that the task writes, where this process sees it; otherwise a copy of what Airflow gathers from a
-worker or from several files. One that is a single object of a store is read there by ranges.
+worker or from several files. One that is a single object of a store is read there by ranges, and a
+copy of one in Elasticsearch is made from there.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,7 @@ from airflow.models import TaskInstance
 from airflow.models.taskinstancehistory import TaskInstanceHistory
 from airflow.utils.log.file_task_handler import FileTaskHandler
 from airflow.utils.log.log_reader import TaskLogReader
+from portal_elastic_log import lines_of
 from portal_log_parts import Limits, part_of
 from portal_reading import bounded_session
 from portal_stored_log import FOUND_IN, StoredLog
@@ -32,6 +34,10 @@ logger = logging.getLogger(__name__)
 MOST_GATHERED, GATHER_SECONDS = 256 * 1024 * 1024, 8.0
 MOST_COPIES, COPY_SECONDS = 4, 300.0
 GOING_ON = ("running", "deferred")
+GOES_ON = (
+    b'{"level": "warning", "event": "The log goes on. It is too long to be gathered from where '
+    b'Airflow keeps it."}\n'
+)
 
 
 def part(
@@ -126,9 +132,9 @@ def _copy(tried: Any, try_number: int, is_over: bool) -> Path:
     place = (tried.dag_id, tried.run_id, tried.task_id, tried.map_index, try_number)
     path = folder / hashlib.sha256(repr(place).encode()).hexdigest()
     if not (is_over and _age(path) < COPY_SECONDS):
-        messages, _ = TaskLogReader().read_log_chunks(tried, try_number, {})  # type: ignore[typeddict-item]
+        lines = _lines(tried, try_number, is_over)
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            _gather(messages, file)  # type: ignore[arg-type]
+            _gather(lines, file)  # type: ignore[arg-type]
         os.replace(file.name, path)
     others = sorted(folder.iterdir(), key=_age)
     for old in others[MOST_COPIES:]:
@@ -143,13 +149,31 @@ def _age(path: Path) -> float:
         return float("inf")
 
 
-def _gather(messages: Iterable[Any], file: BinaryIO) -> None:
-    until = time.monotonic() + GATHER_SECONDS
+def _lines(tried: Any, try_number: int, is_over: bool) -> Iterator[bytes]:
+    """Yield the lines of a log from Elasticsearch, or else what Airflow gathers: it knows where the
+    log of a running task is, and reads the first thousand lines of another.
+    """
+    store, is_found = _store(), False
+    if is_over and type(store).__name__ == "ElasticsearchRemoteLogIO":
+        try:
+            for line in lines_of(store, tried, try_number):
+                is_found = True
+                yield line
+        except Exception:
+            logger.warning("a log in Elasticsearch is not read to its end", exc_info=True)
+            if is_found:
+                yield GOES_ON
+    if is_found:
+        return
+    messages, _ = TaskLogReader().read_log_chunks(tried, try_number, {})  # type: ignore[typeddict-item]
     for message in messages:
-        file.write(message.model_dump_json().encode("utf-8", "replace") + b"\n")
+        yield message.model_dump_json().encode("utf-8", "replace") + b"\n"  # type: ignore[union-attr]
+
+
+def _gather(lines: Iterable[bytes], file: BinaryIO) -> None:
+    until = time.monotonic() + GATHER_SECONDS
+    for line in lines:
+        file.write(line)
         if file.tell() > MOST_GATHERED or time.monotonic() > until:
-            file.write(
-                b'{"level": "warning", "event": "The log goes on. It is too long to be gathered '
-                b'from where Airflow keeps it."}\n'
-            )
+            file.write(GOES_ON)
             return

@@ -1,16 +1,20 @@
 """Clusters of a cloud by programs: found, registered, and no secret comes out."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from apps.clusters.connections.external_ids import external_id_of
+from apps.clusters.connections.sources import AzureSource
 from apps.clusters.models import Cluster
+from apps.dataplane.clouds import portal_identity
 from apps.dataplane.fake.plane import FakePlane
-from tests.clusters.clouds import REGION, ROLE
+from tests.clusters.clouds import REGION, ROLE, Recorded
 from tests.clusters.test_cloud_pages import account, aws_account  # noqa: F401 - fixtures
 from tests.clusters.test_pages import GOOD
 
+GUID = "0a1b2c3d-0000-4000-8000-00000000000a"
 ACCOUNT = {"provider": "AWS", "roleArn": ROLE, "region": REGION}
 
 
@@ -64,6 +68,22 @@ def test_what_is_wrong_is_said_and_nothing_is_stored(
     assert answer.status_code == 400
     assert said in answer.json()["message"]
     assert not Cluster.objects.filter(kind="kubernetes").exists()
+
+
+def test_the_portals_own_identity_is_for_whom_the_operator_names(
+    program: Any, organization: Any, settings: Any, monkeypatch: Any
+) -> None:
+    body = {"provider": "AZURE", "ownIdentity": True, "subscription": GUID}
+    settings.AZURE_PRINCIPAL, settings.AZURE_ORGANIZATIONS = GUID, ("another",)
+
+    refused = program.post("/cloud-clusters/find", body)
+    assert "does not let this organization" in refused.json()["message"]
+    settings.AZURE_ORGANIZATIONS = (organization.slug,)
+    monkeypatch.setattr(portal_identity, "azure_token", lambda *_: ("ey", 2e9))
+    by = Recorded(managedClusters=(200, {"value": []}))
+    monkeypatch.setattr("apps.clusters.forms.clouds.AzureSource", partial(AzureSource, ask=by))
+    assert program.post("/cloud-clusters/find", body).json() == {"clusters": []}
+    assert by.questions[0].token == "ey"
 
 
 def test_members_may_not(bob: Any, program_of: Any) -> None:

@@ -429,6 +429,39 @@ def test_logs_go_to_google_and_azure_with_a_key_or_with_the_rights_of_pods(brows
     assert CANARY not in browser.get(address).content.decode()
 
 
+def test_a_password_of_elasticsearch_goes_to_no_other_server_and_is_no_api_key(
+    browser, remote
+) -> None:
+    address = f"{LIST}{remote.pk}/settings/"
+    elastic = {"logs_in": "object_store", "logs_url": "https://elastic.test:9200/logs"}
+    elastic |= {"logs_access_key": "airflow"}
+
+    given = browser.post(address, settings_of(remote, **elastic, logs_secret_key=CANARY))
+    assert given.status_code == 302
+    remote.refresh_from_db()
+    store = config_for(remote).object_store
+    assert (store.is_elasticsearch, store.access_key, store.secret_key) == (
+        True,
+        "airflow",
+        CANARY,
+    )
+    assert CANARY not in browser.get(address).content.decode()
+    # Another index of the server is none of those who wait for it.
+    index = elastic | {"logs_url": "https://elastic.test:9200/other"}
+    assert browser.post(address, settings_of(remote, **index)).status_code == 302
+    for change in (
+        {"logs_url": "https://evil.test:9200/logs"},
+        {"logs_url": "https://elastic.test:9243/logs"},
+        {"logs_url": "s3://logs"},
+        {"logs_access_key": ""},
+    ):
+        moved = browser.post(address, settings_of(remote, **(elastic | change)))
+        assert moved.status_code == 422
+        assert "Enter the key of this store" in moved.content.decode()
+    remote.refresh_from_db()
+    assert config_for(remote).object_store.url == "https://elastic.test:9200/other"
+
+
 def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> None:
     sealed.seal(remote, "database_password", CANARY)
     remote.database_host, remote.database_user = "db.example.org", "portal"
@@ -460,7 +493,27 @@ def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> Non
         ({"logs_url": "s3://logs", "logs_secret_key": "a\nb"}, "Enter the key alone"),
         (
             {"logs_url": "gs://logs", "logs_access_key": "A", "logs_secret_key": GOOGLE_KEY},
-            "Only S3 has access keys",
+            "Only S3 and Elasticsearch have one",
+        ),
+        ({"logs_url": "https://elastic.test"}, "Enter a bucket like"),
+        ({"logs_url": "http://elastic.test/logs"}, "Enter a bucket like"),
+        ({"logs_url": "https://me:it@elastic.test/logs"}, "Enter a bucket like"),
+        ({"logs_url": "https://elastic.test:99999/logs"}, "Enter a bucket like"),
+        ({"logs_url": "https://elastic.test/Logs"}, "Enter a bucket like"),
+        ({"logs_url": "https://elastic.test/_all"}, "Enter a bucket like"),
+        ({"logs_url": "https://elastic.test/logs,other"}, "Enter a bucket like"),
+        ({"logs_url": "https://elastic.test/..", "logs_secret_key": "x"}, "Enter a bucket like"),
+        (
+            {"logs_url": "https://elastic.test/logs", "logs_secret_key": "a password"},
+            "Without a user this is an API key",
+        ),
+        (
+            {
+                "logs_url": "https://elastic.test/logs",
+                "logs_access_key": "a:b",
+                "logs_secret_key": "p",
+            },
+            "has no colon",
         ),
         ({"logs_endpoint": "ftp://x"}, "Enter an address like"),
         ({"logs_access_key": "A"}, "Enter the secret key"),

@@ -17,18 +17,26 @@ from apps.api.wire.idempotency import once
 from apps.api.wire.shapes import InOrganization, Shape
 from apps.clusters.connections.external_ids import external_id_of
 from apps.clusters.connections.instructions import role_policy, trust_policy
+from apps.clusters.connections.own_identities import own_identity_for
 from apps.clusters.connections.services import register_found
 from apps.clusters.connections.sources import Source
 from apps.clusters.forms.clouds import FORMS
+from apps.core.errors import Refused
 
 MANAGE = "organization.clusters.manage"
 CLOUDS = {"AWS": "aws", "AZURE": "azure", "GCP": "google"}
+NO_OWN = (
+    "The operator of this portal does not let this organization use the portal's own identity "
+    "there. Send the sign-in of your own."
+)
 NAMES = {name: to_camel(name) for form in FORMS.values() for name in form.base_fields}
 
 
 class CloudAccount(Shape):
     """Where clusters are. AWS takes `roleArn` and `region`; AZURE `tenant`, `clientId`,
-    `clientSecret` and `subscription`; GCP `key`, and if it likes `project` and `byDns`.
+    `clientSecret` and `subscription`; GCP `key`, and if it likes `project` and `byDns`. With
+    `ownIdentity` the portal comes as itself, where its operator lets the organization: AZURE then
+    takes `subscription` alone, GCP `project`.
     """
 
     provider: str
@@ -41,6 +49,7 @@ class CloudAccount(Shape):
     key: str = ""
     project: str = ""
     by_dns: bool = False
+    own_identity: bool = False
 
 
 class CloudRegistration(CloudAccount):
@@ -141,7 +150,10 @@ def _source(request: Call, body: CloudAccount) -> Source:
     if cloud is None:
         raise NotOffered("Send AWS, AZURE or GCP as provider. Other clusters have CreateCluster.")
     external_id = external_id_of(request.organization) if cloud == "aws" else ""
-    form = FORMS[cloud](body.model_dump(), external_id=external_id)
+    own = own_identity_for(request.organization, cloud)
+    if body.own_identity and own is None:
+        raise Refused(NO_OWN)
+    form = FORMS[cloud](body.model_dump(), external_id=external_id, own=own)
     check(form, NAMES)
     source: Source = form.cleaned_data["source"]
     return source

@@ -8,6 +8,7 @@ from threading import Lock
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from apps.clusters.connections.own_identities import refuse_withdrawn
 from apps.clusters.connections.sealed import former_password, opened, opened_connection
 from apps.clusters.models import Cluster
 from apps.core.encryption.crypto import SecretUnreadable
@@ -62,10 +63,10 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
     if cluster.removed_at is not None:
         raise Permanent(f"The cluster {cluster} is no longer registered.")
     try:
+        connection = connection or opened_connection(cluster, networks=allowed_networks())
+        refuse_withdrawn(connection.identity)
         return ClusterConfig(
-            connection=_with_homes(
-                cluster, connection or opened_connection(cluster, networks=allowed_networks())
-            ),
+            connection=_with_homes(cluster, connection),
             portal_id=cluster.portal_id,
             airflow_url=settings.AIRFLOW_URL,
             has_keda=cluster.has_keda,

@@ -110,6 +110,7 @@ class AzureSource:
             client_id=self.application.client_id,
             client_secret=self.application.client_secret,
             cluster_id=key,
+            own_of=self.application.own_of,
         )
         return _as(identity, server=server, ca=ca, networks=networks)
 

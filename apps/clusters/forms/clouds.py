@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.conf import settings
 
+from apps.clusters.connections.own_identities import OwnIdentity
 from apps.clusters.connections.sources import AwsSource, AzureSource, GoogleSource
 from apps.clusters.forms.parts import KeptForm, WriteOnlyText
 from apps.dataplane.clouds import aws, azure, google
@@ -14,19 +15,48 @@ PLAIN = {"spellcheck": "false", "autocomplete": "off"}
 
 
 class CloudForm(KeptForm):
-    """A form of one cloud. With `one`, it also names one cluster there."""
+    """A form of one cloud. With `one`, it also names one cluster there. `own` is what the portal is
+    at this cloud, if the organization may use that.
+    """
 
+    replaced_by_own: ClassVar[tuple[str, ...]] = ()
+
+    own_identity = forms.BooleanField(
+        label="Use the portal's own identity",
+        required=False,
+        help_text="The operator of this portal lets your organization use it. Leave the fields of "
+        "another sign-in empty.",
+    )
     one = forms.CharField(
         label="Cluster", max_length=400, widget=forms.TextInput(attrs={"spellcheck": "false"})
     )
 
     def __init__(
-        self, *args: Any, external_id: str = "", names_one: bool = False, **kwargs: Any
+        self,
+        *args: Any,
+        external_id: str = "",
+        names_one: bool = False,
+        own: OwnIdentity | None = None,
+        **kwargs: Any,
     ) -> None:
-        self.external_id = external_id
+        self.external_id, self.own = external_id, own
         super().__init__(*args, **kwargs)
         if not names_one:
             del self.fields["one"]
+        if own is None:
+            del self.fields["own_identity"]
+        elif self.data.get("own_identity"):
+            for name in self.replaced_by_own:
+                self.fields[name].required = False
+
+    def chosen_own(self, data: dict[str, Any]) -> OwnIdentity | None:
+        """Return the portal's own identity if it was chosen, and complain of what else is given."""
+        if not data.get("own_identity"):
+            return None
+        for name in self.replaced_by_own:
+            if data.get(name):
+                self.add_error(name, "Leave this empty to use the portal's own identity.")
+        return self.own
 
 
 class AwsForm(CloudForm):
@@ -46,6 +76,10 @@ class AwsForm(CloudForm):
         widget=forms.TextInput(attrs={**PLAIN, "data-width": "s"}),
     )
     field_order = ("role_arn", "region", "one")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # At AWS the portal always comes by a role of the account.
+        super().__init__(*args, **{**kwargs, "own": None})
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -88,10 +122,20 @@ class AzureForm(CloudForm):
         help_text="The subscription whose AKS clusters are listed.",
         widget=forms.TextInput(attrs=PLAIN),
     )
-    field_order = ("tenant", "client_id", "client_secret", "subscription", "one")
+    field_order = ("own_identity", "tenant", "client_id", "client_secret", "subscription", "one")
+    replaced_by_own = ("tenant", "client_id", "client_secret")
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
+        if (own := self.chosen_own(data)) and not self.errors:
+            application = azure.Application(
+                tenant="",
+                client_id=own.principal,
+                client_secret="",
+                subscription=data["subscription"],
+                own_of=own.own_of,
+            )
+            return data | {"source": AzureSource(application=application)}
         names = ("tenant", "client_id", "client_secret", "subscription")
         if all(name in data for name in names):
             data["source"] = AzureSource(
@@ -122,9 +166,12 @@ class GoogleForm(CloudForm):
         required=False,
         help_text="Where a cluster has one that lets traffic from outside in. It needs no CA.",
     )
-    field_order = ("key", "project", "by_dns", "one")
+    field_order = ("own_identity", "key", "project", "by_dns", "one")
+    replaced_by_own = ("key",)
 
-    def clean_key(self) -> google.Account:
+    def clean_key(self) -> google.Account | None:
+        if not self.cleaned_data["key"]:
+            return None
         try:
             return google.read_key(self.cleaned_data["key"])
         except Permanent as error:
@@ -132,8 +179,20 @@ class GoogleForm(CloudForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        if not self.errors:
-            account: google.Account = data["key"]
+        if own := self.chosen_own(data):
+            if not data.get("project"):
+                self.add_error("project", "Give the project whose clusters are meant.")
+            if not self.errors:
+                account = google.Account(
+                    email=own.principal,
+                    key_id="",
+                    private_key="",
+                    project=data["project"],
+                    own_of=own.own_of,
+                )
+                data["source"] = GoogleSource(account=account, by_dns=data["by_dns"])
+        elif not self.errors:
+            account = data["key"]
             project = data["project"] or account.project
             data["source"] = GoogleSource(
                 account=google.Account(

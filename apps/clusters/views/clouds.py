@@ -17,6 +17,7 @@ from apps.accounts.sessions.services import STALE, fresh_sign_in_first, is_sign_
 from apps.clusters.connections.external_ids import external_id_of
 from apps.clusters.connections.instructions import role_policy, trust_policy
 from apps.clusters.connections.kept import forget_secrets, keep_secrets, kept_secrets
+from apps.clusters.connections.own_identities import own_identity_for
 from apps.clusters.connections.planes import allowed_networks
 from apps.clusters.connections.services import (
     MOST_AT_ONCE,
@@ -111,6 +112,7 @@ def _form(
         posted(request),
         kept=kept_secrets(**mine, now=timezone.now()),
         external_id=external_id_of(organization) if cloud == "aws" else "",
+        own=own_identity_for(organization, cloud),
         **options,
     )
 
@@ -166,7 +168,10 @@ def _initial(cluster: Cluster) -> dict[str, str]:
         "azure": {"client_id": "principal", "subscription": "account"},
         "google": {"project": "account"},
     }[facts["cloud"]] | {"one": "key"}
-    return {field: facts[fact] for field, fact in names.items()}
+    found = {field: facts[fact] for field, fact in names.items()}
+    if facts.get("own"):
+        found |= {"own_identity": "yes", "client_id": ""}
+    return found
 
 
 def _form_context(
@@ -176,6 +181,7 @@ def _form_context(
         "form": form,
         "cloud": cloud,
         "title": TITLES[cloud],
+        "own": form.own,
         "most": MOST_AT_ONCE,
         "is_stale": not is_sign_in_fresh(request),
         "confirm_url": f"{reverse('account_reauthenticate')}?next={request.path}",

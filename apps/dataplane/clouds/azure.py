@@ -3,8 +3,8 @@
 Sources: https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow,
 https://learn.microsoft.com/rest/api/aks/managed-clusters
 
-The application signs in with a secret of its own. Federated sign-in would be the portal's identity,
-and Entra has nothing like AWS's external id to tell for which organization the portal comes.
+The application signs in with a secret of its own, unless the operator lets an organization use the
+portal's own identity: Entra has nothing like AWS's external id to tell for whom the portal comes.
 """
 
 import base64
@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from apps.dataplane.clouds import portal_identity
 from apps.dataplane.clouds.identities import AzureIdentity
 from apps.dataplane.clouds.renewing import Lasting
 from apps.dataplane.clouds.web import Ask, Question, Reply, ask, failure
@@ -34,12 +35,15 @@ MOST_CLUSTERS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
-    """Who signs in, and the subscription whose clusters are meant."""
+    """Who signs in, and the subscription whose clusters are meant. With `own_of`, an organization,
+    it is the portal itself, without tenant and secret.
+    """
 
     tenant: str
     client_id: str
     client_secret: str = field(repr=False)
     subscription: str
+    own_of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +59,14 @@ class ListedCluster:
 
 def mint(identity: AzureIdentity, now: float, *, by: Ask = ask) -> Lasting[str]:
     """Return a token for the API of the cluster. Raises Permanent, Temporary or Unreachable."""
-    reply = _sign_in(identity.tenant, identity.client_id, identity.client_secret, AKS_SCOPE, by)
-    seconds = _seconds(reply.body.get("expires_in"))
+    if identity.own_of:
+        token, ends_at = portal_identity.azure_token(identity.client_id, AKS_SCOPE)
+        seconds = _seconds(ends_at - now)
+    else:
+        reply = _sign_in(identity.tenant, identity.client_id, identity.client_secret, AKS_SCOPE, by)
+        token, seconds = _token(reply), _seconds(reply.body.get("expires_in"))
     before = min(RENEW_BEFORE_SECONDS, seconds / 3)
-    return Lasting(value=_token(reply), renew_at=now + seconds - before, ends_at=now + seconds - 60)
+    return Lasting(value=token, renew_at=now + seconds - before, ends_at=now + seconds - 60)
 
 
 def find_clusters(application: Application, *, by: Ask = ask) -> tuple[ListedCluster, ...]:
@@ -93,6 +101,8 @@ def kubeconfig_of(application: Application, cluster_id: str, *, by: Ask = ask) -
 
 def _management_token(application: Application, by: Ask) -> str:
     scope = f"{MANAGEMENT}/.default"
+    if application.own_of:
+        return portal_identity.azure_token(application.client_id, scope)[0]
     reply = _sign_in(
         application.tenant, application.client_id, application.client_secret, scope, by
     )

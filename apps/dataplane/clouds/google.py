@@ -3,8 +3,8 @@
 Sources: https://developers.google.com/identity/protocols/oauth2/service-account,
 https://cloud.google.com/kubernetes-engine/docs/reference/rest/v1/projects.locations.clusters
 
-The account signs in with a key of its own. Federated sign-in would be the portal's identity, and
-Google has nothing like AWS's external id to tell for which organization the portal comes.
+The account signs in with a key of its own, unless the operator lets an organization use the
+portal's own identity: Google has nothing like AWS's external id to tell for whom the portal comes.
 """
 
 import base64
@@ -15,6 +15,7 @@ from typing import Any
 
 import jwt
 
+from apps.dataplane.clouds import portal_identity
 from apps.dataplane.clouds.identities import FoundCluster, GoogleIdentity
 from apps.dataplane.clouds.renewing import Lasting
 from apps.dataplane.clouds.web import Ask, Question, ask, failure
@@ -35,12 +36,15 @@ MOST_CLUSTERS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A service account with its key (PEM), and the project whose clusters are meant."""
+    """A service account with its key (PEM), and the project whose clusters are meant. With
+    `own_of`, an organization, it is the portal itself, without a key.
+    """
 
     email: str
     key_id: str
     private_key: str = field(repr=False)
     project: str
+    own_of: str = ""
 
 
 def read_key(text: str) -> Account:
@@ -73,6 +77,7 @@ def mint(identity: GoogleIdentity, now: float, *, by: Ask = ask) -> Lasting[str]
         key_id=identity.key_id,
         private_key=identity.private_key,
         project=identity.project,
+        own_of=identity.own_of,
     )
     token, seconds = _token(account, now, by)
     before = min(RENEW_BEFORE_SECONDS, seconds / 3)
@@ -102,6 +107,10 @@ def find_clusters(
 
 
 def _token(account: Account, now: float, by: Ask) -> tuple[str, float]:
+    """Return a token, and for how many seconds."""
+    if account.own_of:
+        own_token, ends_at = portal_identity.google_token()
+        return own_token, _seconds(ends_at - now)
     form = {
         "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
         "assertion": _assertion(account, now),
@@ -114,12 +123,15 @@ def _token(account: Account, now: float, by: Ask) -> tuple[str, float]:
             refused="Google does not sign the service account in: its key was deleted, or it is "
             "disabled.",
         )
-    token, seconds = reply.body.get("access_token"), reply.body.get("expires_in")
+    token = reply.body.get("access_token")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable():
         raise Permanent("Google sent no token.")
-    lasts = min(86_400.0, max(120.0, float(seconds))) if isinstance(seconds, (int, float)) else 600
     # Google pads tokens with dots, which are part of them.
-    return token, float(lasts)
+    return token, _seconds(reply.body.get("expires_in"))
+
+
+def _seconds(value: Any) -> float:
+    return min(86_400.0, max(120.0, float(value))) if isinstance(value, (int, float)) else 600.0
 
 
 def _assertion(account: Account, now: float) -> str:
@@ -154,6 +166,7 @@ def _found(item: Any, account: Account, *, by_dns: bool) -> FoundCluster | None:
             project=account.project,
             location=location,
             cluster=name,
+            own_of=account.own_of,
         ),
     )
 

@@ -34,15 +34,18 @@ class AwsIdentity:
 
 @dataclass(frozen=True, kw_only=True)
 class AzureIdentity:
-    """An application of Microsoft Entra with a client secret, for one AKS cluster.
+    """An application of Microsoft Entra with a client secret, or the portal's own identity there,
+    for one AKS cluster.
 
-    `cluster_id` is the path of the resource, `/subscriptions/…/managedClusters/…`.
+    `cluster_id` is the path of the resource, `/subscriptions/…/managedClusters/…`. `own_of` is the
+    organization that uses the portal's own; then there is no tenant and no secret.
     """
 
     tenant: str
     client_id: str
     client_secret: str = field(repr=False)
     cluster_id: str
+    own_of: str = ""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -55,12 +58,15 @@ class AzureIdentity:
             "region": parts[4],
             "account": parts[2],
             "principal": self.client_id,
+            **({"own": "yes"} if self.own_of else {}),
         }
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoogleIdentity:
-    """A service account of Google Cloud with a key (PEM), for one GKE cluster."""
+    """A service account of Google Cloud with a key (PEM), or the portal's own identity there, for
+    one GKE cluster. `own_of` is the organization that uses the portal's own, which has no key here.
+    """
 
     email: str
     key_id: str
@@ -68,6 +74,7 @@ class GoogleIdentity:
     project: str
     location: str
     cluster: str
+    own_of: str = ""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -79,6 +86,7 @@ class GoogleIdentity:
             "region": self.location,
             "account": self.project,
             "principal": self.email,
+            **({"own": "yes"} if self.own_of else {}),
         }
 
 

@@ -75,9 +75,10 @@ class DatabaseServer:
 @dataclass(frozen=True, kw_only=True)
 class ObjectStore:
     """Where task logs go instead of a shared claim: `s3://bucket/prefix` and its keys,
-    `gs://bucket/prefix` and the key of a service account (JSON), or
-    `wasbs://container@account.blob.core.windows.net/prefix` and the account's key. Without a key
-    pods use what their service account is allowed.
+    `gs://bucket/prefix` and the key of a service account (JSON),
+    `wasbs://container@account.blob.core.windows.net/prefix` and the account's key, or
+    `https://elastic.example.org:9200/prefix-of-indices` with a user (`access_key`) and a password,
+    or with an API key alone. Without a key pods use what their service account is allowed.
     """
 
     url: str
@@ -92,6 +93,10 @@ class ObjectStore:
     @property
     def is_azure(self) -> bool:
         return self.url.startswith("wasbs://")
+
+    @property
+    def is_elasticsearch(self) -> bool:
+        return self.url.startswith("https://")
 
 
 @dataclass(frozen=True, kw_only=True)

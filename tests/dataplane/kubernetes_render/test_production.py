@@ -1,7 +1,7 @@
 """Settings of production in the manifests: sizes, replicas, nodes, labels, quotas, proxies."""
 
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
@@ -416,6 +416,45 @@ def test_logs_go_to_a_container_of_azure() -> None:
         "password": "key",
         "extra": {},
     }
+
+
+def _elastic(**store: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the options and the secrets of logs in Elasticsearch."""
+    url = store.pop("url", "https://elastic.test:9200/airflow")
+    spec = make_spec(settings=ProductionSpec(ca_bundle=store.pop("ca_bundle", "")))
+    config = make_config(object_store=ObjectStore(url=url, **store))
+    objects = manifests(render(spec=spec, config=config))
+    plain = find(objects, "ConfigMap", "environment")["data"]
+    secret = find(objects, "Secret", "task-logs")["data"]
+    return plain, {name: b64decode(value).decode() for name, value in secret.items()}
+
+
+def test_logs_go_to_an_index_of_elasticsearch_of_the_deployments_own() -> None:
+    options, secrets = _elastic(access_key="airflow", secret_key="pass:wörd")
+    section = "AIRFLOW__ELASTICSEARCH__"
+
+    assert options[f"{section}HOST"] == "https://elastic.test:9200"
+    assert options[f"{section}TARGET_INDEX"] == "airflow-tidy-comet"
+    # Where Airflow reads: with the default it would find logs of others.
+    assert options[f"{section}INDEX_PATTERNS"] == "airflow-tidy-comet"
+    assert (options[f"{section}WRITE_TO_ES"], options[f"{section}JSON_FORMAT"]) == ("True", "True")
+    assert options["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"] == ""
+    pair = b64encode("airflow:pass:wörd".encode()).decode()
+    assert secrets["AIRFLOW__ELASTICSEARCH_CONFIGS__BASIC_AUTH"] == pair
+    assert "AIRFLOW_CONN_PORTAL_LOGS" not in secrets
+    assert pair not in json.dumps(options)
+    assert "AIRFLOW__ELASTICSEARCH_CONFIGS__CA_CERTS" not in options
+
+
+def test_elasticsearch_takes_an_api_key_or_none_and_the_cas_of_a_company() -> None:
+    _, with_key = _elastic(secret_key="bW9yZSB0aGFuIHR3ZW50eQ==")
+    options, without = _elastic(url="https://elastic.test/logs/", ca_bundle="PEM")
+
+    assert with_key["AIRFLOW__ELASTICSEARCH_CONFIGS__API_KEY"] == "bW9yZSB0aGFuIHR3ZW50eQ=="
+    assert set(without) == {"AIRFLOW__API__SECRET_KEY"}
+    assert options["AIRFLOW__ELASTICSEARCH__HOST"] == "https://elastic.test:443"
+    assert options["AIRFLOW__ELASTICSEARCH__TARGET_INDEX"] == "logs-tidy-comet"
+    assert options["AIRFLOW__ELASTICSEARCH_CONFIGS__CA_CERTS"] == "/opt/portal/trust/ca-bundle.pem"
 
 
 def test_a_namespace_that_gives_user_ids_gets_pods_without() -> None:

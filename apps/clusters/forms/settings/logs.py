@@ -21,7 +21,8 @@ class LogsPart(ClusterPart):
         widget=Choices(
             hints={
                 "claim": "On a volume in the namespace, shared by all components.",
-                "object_store": "In a bucket, where they outlive the Deployment.",
+                "object_store": "In a bucket or in Elasticsearch, where they outlive the "
+                "Deployment.",
             }
         ),
     )
@@ -40,11 +41,12 @@ class LogsPart(ClusterPart):
         widget=forms.TextInput(attrs={"data-width": "s"}),
     )
     logs_url = forms.CharField(
-        label="Bucket or container",
+        label="Bucket, container or index",
         required=False,
         max_length=500,
-        help_text="Like s3://airflow-logs/prod, gs://airflow-logs/prod or "
-        "wasbs://logs@account.blob.core.windows.net/prod.",
+        help_text="Like s3://airflow-logs/prod, gs://airflow-logs/prod, "
+        "wasbs://logs@account.blob.core.windows.net/prod, or "
+        "https://elastic.example.org:9200/airflow for Elasticsearch.",
         widget=forms.TextInput(attrs={"spellcheck": "false"}),
     )
     logs_endpoint = forms.CharField(
@@ -54,19 +56,20 @@ class LogsPart(ClusterPart):
         help_text="Only for stores that speak S3 and are not Amazon's.",
     )
     logs_access_key = forms.CharField(
-        label="Access key",
+        label="Access key or user",
         required=False,
         max_length=200,
-        help_text="Of S3 alone.",
+        help_text="The access key of S3, or the user of Elasticsearch. Other stores have none.",
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
     )
     logs_secret_key = forms.CharField(
-        label="Secret key",
+        label="Secret key or password",
         required=False,
         max_length=10_000,
-        help_text="Of the access key; of Google the JSON key of a service account; of Azure the "
-        "key of the storage account. Empty where the service accounts of pods have the right. "
-        "Rights of nodes do not count: pods cannot ask for them.",
+        help_text="Of the access key or user; of Google the JSON key of a service account; of "
+        "Azure the key of the storage account; of Elasticsearch without a user an API key. Empty "
+        "where the service accounts of pods have the right. Rights of nodes do not count: pods "
+        "cannot ask for them.",
         widget=WriteOnlyText(attrs={"rows": 3, "spellcheck": "false", "data-kind": "code"}),
     )
 
@@ -86,23 +89,25 @@ class LogsPart(ClusterPart):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if data.get("logs_in") == Cluster.LogsIn.OBJECT_STORE:
-            self._need("logs_url", "Enter the bucket for logs.")
+            self._need("logs_url", "Enter the bucket, container or index for logs.")
         self._clean_logs(data)
         return data
 
     def _clean_logs(self, data: dict[str, Any]) -> None:
         url, key = str(data.get("logs_url", "")), str(data.get("logs_secret_key") or "")
-        before, is_stored = self.cluster.logs_url, self.cluster.logs_secret_key is not None
-        if is_stored and before and log_stores.kind_of(before) != log_stores.kind_of(url):
-            # The key of one vendor must not go to another.
+        user = str(data.get("logs_access_key") or "")
+        before = log_stores.receiver_of(self.cluster.logs_url, self.cluster.logs_access_key)
+        is_stored = self.cluster.logs_secret_key is not None
+        if is_stored and before and before != log_stores.receiver_of(url, user):
+            # The key of one vendor must not go to another, nor a password to another server.
             is_stored = False
             if not data.get("forget_logs_secret_key"):
                 self._need("logs_secret_key", "Enter the key of this store, or remove the stored.")
-        if data.get("logs_access_key") and not is_stored:
-            self._need("logs_secret_key", "Enter the secret key of this access key.")
-        if data.get("logs_access_key") and log_stores.kind_of(url) in ("gs", "wasbs"):
-            self.add_error("logs_access_key", "Only S3 has access keys. Leave this empty.")
-        if url and key and (message := log_stores.wrong_key(url, key)):
+        if user and not is_stored:
+            self._need("logs_secret_key", "Enter the secret key or password that belongs to it.")
+        if user and url and (message := log_stores.wrong_user(url, user)):
+            self.add_error("logs_access_key", message)
+        if url and key and (message := log_stores.wrong_key(url, key, user)):
             self.add_error("logs_secret_key", message)
 
     def has_no_logs_key(self) -> bool:

@@ -218,7 +218,7 @@ def log_secrets(target: Target) -> dict[str, str]:
     """
     secrets = {"AIRFLOW__API__SECRET_KEY": target.derived("airflow-api")}
     if store := target.config.object_store:
-        secrets[f"AIRFLOW_CONN_{log_stores.CONNECTION.upper()}"] = log_stores.connection(store)
+        secrets |= log_stores.secrets(store)
     return secrets
 
 
@@ -282,7 +282,10 @@ def environment_objects(target: Target) -> dict[str, str]:
 
 def _remote_logs(target: Target) -> dict[str, str]:
     store = target.config.object_store
-    return log_stores.options(store, ref=target.ref) if store else {}
+    if store is None:
+        return {}
+    ca_bundle = CA_BUNDLE if target.spec.settings.ca_bundle else ""
+    return log_stores.options(store, ref=target.ref, ca_bundle=ca_bundle)
 
 
 def _user_variables(target: Target, *, is_secret: bool) -> dict[str, str]:

@@ -1,0 +1,51 @@
+"""Which organizations may let the portal come to clusters as itself, at Azure and Google Cloud.
+
+Its operator names them, because each of them reaches whatever this identity of the portal reaches.
+"""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from apps.dataplane.clouds.identities import AwsIdentity, CloudIdentity
+from apps.dataplane.errors import Permanent
+from apps.organizations.models import Organization
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnIdentity:
+    """`principal` is the client id at Azure, the email at Google; `own_of` is the organization."""
+
+    principal: str
+    own_of: str
+
+
+def own_identity_for(organization: Organization, cloud: str) -> OwnIdentity | None:
+    """Return what the portal is at a cloud if this organization may use it, else None."""
+    principal, slugs = _allowed(cloud)
+    if not principal or organization.slug not in slugs:
+        return None
+    return OwnIdentity(principal=principal, own_of=organization.slug)
+
+
+def refuse_withdrawn(identity: CloudIdentity | None) -> None:
+    """Raise Permanent for the portal's own identity, once the operator gave it to another or took
+    it from the organization.
+    """
+    if identity is None or isinstance(identity, AwsIdentity) or not identity.own_of:
+        return
+    facts = identity.facts
+    principal, slugs = _allowed(facts["cloud"])
+    if identity.own_of not in slugs or facts["principal"] != principal:
+        raise Permanent(
+            "The operator of this portal does not let this organization use the portal's own "
+            "identity there any more. Replace the credential of the cluster, or ask the operator."
+        )
+
+
+def _allowed(cloud: str) -> tuple[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, tuple[str, ...]]] = {
+        "azure": (settings.AZURE_PRINCIPAL, settings.AZURE_ORGANIZATIONS),
+        "google": (settings.GOOGLE_PRINCIPAL, settings.GOOGLE_ORGANIZATIONS),
+    }
+    return found.get(cloud, ("", ()))
