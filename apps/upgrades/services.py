@@ -59,8 +59,11 @@ def refusals_of(deployment: Deployment, target: str) -> list[str]:
 
 
 @transaction.atomic
-def begin_check(*, actor: User, deployment: Deployment, target: str) -> Upgrade:
+def begin_check(
+    *, actor: User, deployment: Deployment, target: str, starts_at: datetime | None = None
+) -> Upgrade:
     """Check what an upgrade would change; one that was checked and not confirmed is replaced.
+    `starts_at` is when it is to begin if it is confirmed.
 
     Raises Invalid, with field "target", or Conflict while another one is under way.
     """
@@ -81,6 +84,7 @@ def begin_check(*, actor: User, deployment: Deployment, target: str) -> Upgrade:
         source=wanted.configuration.runtime,
         target=target,
         base=wanted.number,
+        starts_at=starts_at,
         created_by=actor,
     )
     record_change(actor, deployment, "upgrade.checked", _changed(upgrade))

@@ -98,7 +98,7 @@ def _reads_a_project(world: LocalWorld, runtime: RuntimeSpec, folder: Path) -> N
     found = world.plane.parse_project(spec=spec)
 
     assert [(one.dag_id, one.file, one.schedule) for one in found.dags] == [
-        ("daily", "daily.py", "@daily")
+        ("daily", "daily.py", "0 0 * * *")
     ]
     assert {one.file: one.line for one in found.errors} == {
         "broken.py": 1,
