@@ -165,8 +165,9 @@ class SupportsProjects(Protocol):
         ...
 
     def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
-        """Read the DAG files of `spec.code` with the runtime and the packages of `spec`, which are
-        installed. Raises Permanent when Airflow does not start with them.
+        """Read the DAG files of `spec.code`, if any, and have Airflow check the options that are
+        set, with the runtime and the packages of `spec`, which are installed. Raises Permanent when
+        Airflow does not start with them.
         """
         ...
 

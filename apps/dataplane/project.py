@@ -7,6 +7,7 @@ MOST_PACKAGES = 1_000
 MOST_DAGS = 5_000
 MOST_ERRORS = 200
 MOST_NAMES = 500
+MOST_OPTION_ISSUES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +82,13 @@ class CodeName:
 @dataclass(frozen=True, kw_only=True)
 class ParsedProject:
     """What reading all DAG files gave. `file_count` is how many Airflow would read; `names` is None
-    where the code could not be searched for them.
+    where the code could not be searched for them. `option_issues` is what `airflow config lint`
+    says of the options that the Deployment sets, None where it could not be run.
     """
 
     dags: tuple[ParsedDag, ...] = ()
     names: tuple[CodeName, ...] | None = None
+    option_issues: tuple[str, ...] | None = None
     errors: tuple[ParseError, ...] = ()
     file_count: int = 0
     seconds: float = field(default=0.0, compare=False)

@@ -4,6 +4,7 @@ compare. Nothing that runs is changed, and every step can be repeated.
 
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from django.db.models import F, Q
 
@@ -12,15 +13,19 @@ from apps.backups.queries import has_place
 from apps.backups.services import NO_BUCKET
 from apps.clusters.connections.planes import plane_for
 from apps.dataplane.airflow_answers.table_sizes import TableSize, read_table_sizes
-from apps.dataplane.base import DataPlane, SupportsProjects, SupportsReleases
+from apps.dataplane.base import SupportsProjects, SupportsReleases
 from apps.dataplane.errors import DataPlaneError, Permanent, Temporary
-from apps.dataplane.spec import RuntimeSpec
+from apps.dataplane.project_checks.upgrade_rules import check_code
+from apps.dataplane.spec import CodeSpec, DeploymentSpec, RuntimeSpec
+from apps.dataplane.variables import OPTION_PREFIX
 from apps.deployments.models import Deployment, OperationStep, Revision
 from apps.deployments.reconciling.compiler import compile_spec
+from apps.deploys.deliveries.packages import install_packages
 from apps.runtimes.catalogue import runtime_called
 from apps.upgrades import findings
 from apps.upgrades.findings import BACKED_UP, Finding, finding
 from apps.upgrades.models import Upgrade, UpgradeState
+from apps.upgrades.services import refusals_of
 
 LEASE = timedelta(minutes=20)
 INSTALL_SECONDS, LOOK_SECONDS = 600.0, 2.0
@@ -69,9 +74,12 @@ def _findings(upgrade: Upgrade) -> list[Finding]:
     if wanted is None:
         raise Permanent("The Deployment has no revision yet.")
     before, after = runtime_called(upgrade.source), runtime_called(upgrade.target)
-    keys = [variable.key for variable in wanted.configuration.variables]
+    candidate = _candidate(deployment, wanted, upgrade.target)
+    spec = compile_spec(deployment=deployment, revision=candidate)
+    keys = [variable.key for variable in spec.variables]
     return [
-        _read_dags(plane_for(deployment.cluster), deployment, wanted, upgrade.target),
+        *findings.of_refusals(refusals_of(deployment, upgrade.target)),
+        *_in_new_runtime(deployment, candidate, spec),
         *findings.of_packages(before, after),
         *findings.of_options(keys, before, after),
         findings.of_database(
@@ -81,23 +89,50 @@ def _findings(upgrade: Upgrade) -> list[Finding]:
     ]
 
 
-def _read_dags(plane: DataPlane, deployment: Deployment, wanted: Revision, target: str) -> Finding:
-    if not wanted.code_digest:
-        return finding("good", "No code is deployed: the example DAGs come with the runtime")
-    if not isinstance(plane, SupportsProjects):
-        return finding("warn", "This data plane cannot read DAG files before they are used")
-    candidate = Revision(
+def _candidate(deployment: Deployment, wanted: Revision, target: str) -> Revision:
+    """Return the revision that the upgrade would make; it is not saved."""
+    return Revision(
         deployment_id=deployment.pk,
         number=wanted.number + 1,
         config=wanted.config | {"runtime": target},
         code_digest=wanted.code_digest,
         packages_digest=wanted.packages_digest,
     )
-    spec = compile_spec(deployment=deployment, revision=candidate)
+
+
+def _in_new_runtime(
+    deployment: Deployment, candidate: Revision, spec: DeploymentSpec
+) -> list[Finding]:
+    """Say what the new Airflow makes of the DAG files and of the options, and Ruff of the code."""
+    has_options = any(one.key.startswith(OPTION_PREFIX) for one in spec.variables)
+    examples = finding("good", "No code is deployed: the example DAGs come with the runtime")
+    if spec.code is None and not has_options:
+        return [examples]
+    plane = plane_for(deployment.cluster)
+    if not isinstance(plane, SupportsProjects):
+        return [finding("warn", "This data plane cannot read DAG files before they are used")]
     if isinstance(plane, SupportsReleases) and not deployment.cluster.is_kubernetes:
         _install(plane, spec.runtime)
-    plane.install_packages(spec=spec)
-    return findings.of_project(plane.parse_project(spec=spec), target)
+    try:
+        spec, _ = install_packages(plane=plane, deployment=deployment, revision=candidate)
+        parsed = plane.parse_project(spec=spec)
+    except Permanent as error:
+        title = f"The DAG files could not be read with {spec.runtime.version}"
+        return [finding("bad", title, error.message, error.log), *_code(spec.code)]
+    options = [findings.of_option_issues(parsed.option_issues)] if has_options else []
+    read = findings.of_project(parsed, spec.runtime.version) if spec.code else examples
+    return [read, *_code(spec.code), *options]
+
+
+def _code(code: CodeSpec | None) -> list[Finding]:
+    if code is None:
+        return []
+    try:
+        return findings.of_code(check_code(Path(code.archive_path)))
+    except Permanent as error:
+        return [
+            finding("warn", "The code was not checked for what Airflow 3 removed", error.message)
+        ]
 
 
 def _install(plane: SupportsReleases, runtime: RuntimeSpec) -> None:

@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 from apps.dataplane.airflow_answers.table_sizes import TableSize
 from apps.dataplane.project import ParsedProject
 from apps.dataplane.project_checks.locks import versions
+from apps.dataplane.project_checks.upgrade_rules import MOST_ROWS, RuleHit
 from apps.dataplane.variables import OPTION_PREFIX, OPTIONS_FOLDER, option_variable
 from apps.runtimes.catalogue import Runtime
 
@@ -35,6 +36,14 @@ def finding(tone: str, title: str, detail: str = "", lines: Iterable[str] = ()) 
     }
 
 
+def of_refusals(refusals: Sequence[str]) -> list[Finding]:
+    """Say why the configuration would be refused with the new runtime."""
+    if not refusals:
+        return []
+    detail = "Change this under Configure, together with the runtime, in place of an upgrade here."
+    return [finding("bad", "The configuration does not fit the new runtime", detail, refusals)]
+
+
 def of_project(parsed: ParsedProject, target: str) -> Finding:
     """Say whether all DAG files can be read in the new runtime."""
     count = len(parsed.dags)
@@ -56,6 +65,43 @@ def of_project(parsed: ParsedProject, target: str) -> Finding:
             unsure,
         )
     return finding("good", f"All {count} DAG{_s(parsed.dags)} can be imported with {target}")
+
+
+def of_option_issues(issues: Sequence[str] | None) -> Finding:
+    """Say what `airflow config lint` of the new Airflow says; None where it could not be run."""
+    if issues is None:
+        title = "The new Airflow could not check its configuration"
+        detail = "airflow config lint ended without an answer. Check the options by hand."
+        return finding("warn", title, detail)
+    if issues:
+        title = f"airflow config lint asks for {len(issues)} change{_s(issues)}"
+        return finding(
+            "warn", title, "What the new Airflow says of the options that are set:", issues
+        )
+    return finding("good", "airflow config lint of the new Airflow finds nothing to change")
+
+
+def of_code(hits: Sequence[RuleHit]) -> list[Finding]:
+    """Say what Ruff's rules for Airflow 3 found: what was removed, and apart what will be."""
+    removed = [one for one in hits if one.is_removed]
+    later = [one for one in hits if not one.is_removed]
+    most = "at least " if len(hits) == MOST_ROWS else ""
+    found = []
+    if removed:
+        title = f"The code uses what Airflow 3 removed, in {most}{len(removed)} place{_s(removed)}"
+        detail = "Ruff's rules AIR301 to AIR303. A function fails only when a task calls it."
+        found.append(finding("warn", title, detail, map(_of_hit, removed)))
+    if later:
+        title = (
+            f"The code uses what a later Airflow removes, in {most}{len(later)} place{_s(later)}"
+        )
+        detail = "Ruff's rules AIR311 to AIR321. All of it still works."
+        found.append(finding("move", title, detail, map(_of_hit, later)))
+    return found or [finding("good", "Ruff's rules for Airflow 3 find nothing in the code")]
+
+
+def _of_hit(hit: RuleHit) -> str:
+    return f"{hit.file}, line {hit.line}: {hit.message} ({hit.rule})"
 
 
 def of_packages(before: Runtime, after: Runtime) -> list[Finding]:

@@ -1,5 +1,6 @@
 """Begin to check an upgrade, confirm it, cancel it: one transaction and one audit event each."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,6 +12,9 @@ from packaging.version import Version
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict, Invalid
+from apps.deployments.configuration.options import deployment_options
+from apps.deployments.configuration.validation import validate
+from apps.deployments.database_version import present_of
 from apps.deployments.models import Deployment
 from apps.deployments.operations import lock_deployment, record_change
 from apps.runtimes.catalogue import Runtime, offered_runtimes, runtimes
@@ -38,9 +42,28 @@ def runtime_of(deployment: Deployment) -> Runtime | None:
     return next((one for one in runtimes() if one.version == version), None)
 
 
+def refusals_of(deployment: Deployment, target: str) -> list[str]:
+    """Return why a configuration with runtime `target` would be refused, such as an image of
+    people's own with another Airflow; none where it would not.
+    """
+    assert deployment.wanted is not None  # noqa: S101 - it has a runtime
+    configuration = replace(deployment.wanted.configuration, runtime=target)
+    options = deployment_options(
+        cluster=deployment.cluster,
+        workspace=deployment.workspace,
+        today=timezone.now().date(),
+    )
+    present = present_of(deployment, options)
+    problems = validate(configuration=configuration, options=options, present=present)
+    return [one.message for one in problems]
+
+
 @transaction.atomic
-def begin_check(*, actor: User, deployment: Deployment, target: str) -> Upgrade:
+def begin_check(
+    *, actor: User, deployment: Deployment, target: str, starts_at: datetime | None = None
+) -> Upgrade:
     """Check what an upgrade would change; one that was checked and not confirmed is replaced.
+    `starts_at` is when it is to begin if it is confirmed.
 
     Raises Invalid, with field "target", or Conflict while another one is under way.
     """
@@ -61,6 +84,7 @@ def begin_check(*, actor: User, deployment: Deployment, target: str) -> Upgrade:
         source=wanted.configuration.runtime,
         target=target,
         base=wanted.number,
+        starts_at=starts_at,
         created_by=actor,
     )
     record_change(actor, deployment, "upgrade.checked", _changed(upgrade))
@@ -77,6 +101,8 @@ def confirm(*, actor: User, upgrade: Upgrade, starts_at: datetime | None) -> Upg
         raise Conflict("This upgrade cannot be confirmed any more.")
     if deployment.wanted is None or deployment.wanted.number != upgrade.base:
         raise Conflict("The Deployment was changed since the check. Check again.")
+    if refusals := refusals_of(deployment, upgrade.target):
+        raise Conflict(f"The upgrade would be refused. {refusals[0]}")
     now = timezone.now()
     if starts_at is not None and not now <= starts_at <= now + timedelta(days=LATEST_DAYS):
         message = f"Choose a time within the next {LATEST_DAYS} days."

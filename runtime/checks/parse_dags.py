@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 import traceback
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ MOST_DAGS = 5_000
 MOST_ERRORS = 200
 # As many as are read at once; a machine with many processors has other work, too.
 AT_A_TIME = min(4, os.cpu_count() or 1)
-# Stands for no file: the child looks for what all files name.
-NAMES = ""
+# Stand for no file: the child looks for what all files name, or has Airflow check its options.
+NAMES, OPTIONS = "", "options"
 WARM_UP = """
 from datetime import datetime
 from airflow.sdk import DAG, dag, task
@@ -85,8 +86,8 @@ class Child:
 
 def read(job: dict[str, Any]) -> dict[str, Any]:
     """Return `dags` (id, file, schedule, task count, owners, tags), `errors` (file, line, message,
-    traceback, whether it asks Airflow), `file_count`, and `names` (see `code_names`), None where
-    they could not be looked for.
+    traceback, whether it asks Airflow), `file_count`, `names` (see `code_names`) and `options` (see
+    `config_lint`), None where they could not be looked for.
     """
     from airflow import plugins_manager  # noqa: PLC0415 - takes seconds, and may fail
     from airflow.utils.file import find_dag_file_paths  # noqa: PLC0415
@@ -95,9 +96,9 @@ def read(job: dict[str, Any]) -> dict[str, Any]:
     sys.path.extend(path for path in job["paths"] if path not in sys.path)
     errors = [
         [f"plugins/{Path(name).name}", 0, str(message)[:300], str(message)[:4000], False]
-        for name, message in plugins_manager.get_import_errors().items()
+        for name, message in plugin_errors(plugins_manager).items()
     ]
-    names = read_names(job)
+    names, options = read_one(NAMES, job), read_one(OPTIONS, job)
     warm_up(Path(job["output"]).parent)
     files = sorted(find_dag_file_paths(folder, safe_mode=True))
     found, n_unread = read_all(files, folder, job)
@@ -112,7 +113,16 @@ def read(job: dict[str, Any]) -> dict[str, Any]:
         "errors": errors[:MOST_ERRORS],
         "file_count": len(files),
         "names": names,
+        "options": options,
     }
+
+
+def plugin_errors(manager: Any) -> dict[str, Any]:
+    """Return which plugins cannot be imported. Airflow 3.1 has them in a variable."""
+    if hasattr(manager, "get_import_errors"):
+        return dict(manager.get_import_errors())
+    manager.ensure_plugins_loaded()
+    return dict(manager.import_errors)
 
 
 def warm_up(folder: Path) -> None:
@@ -164,10 +174,10 @@ def ended(running: dict[int, Child]) -> list[Child]:
     return done
 
 
-def read_names(job: dict[str, Any]) -> list[Any] | None:
-    """Look for what the code names, in a process with the limits of a file."""
+def read_one(what: str, job: dict[str, Any]) -> list[Any] | None:
+    """Look for what is in no file alone, in a process with the limits of a file."""
     folder = Path(job["paths"][0])
-    child = Child(NAMES, folder, job)
+    child = Child(what, folder, job)
     while not ended({child.reading: child}):
         continue
     found = child.end(folder, job)
@@ -207,19 +217,29 @@ def read_file(file: str, folder: Path) -> dict[str, Any]:
         from code_names import names_below  # noqa: PLC0415 - beside this file
 
         return {"dags": names_below(folder), "errors": []}
-    from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415 - imported by the parent
+    if file == OPTIONS:
+        from config_lint import lint  # noqa: PLC0415 - beside this file
 
-    bag = DagBag(
-        dag_folder=os.devnull,
-        collect_dags=False,
-        bundle_path=folder,
-        bundle_name="code",
-        load_op_links=False,
+        return {"dags": lint(), "errors": []}
+    kind = dag_bag()
+    # Airflow 3.1 does not take it.
+    named = {"bundle_name": "code"} if "bundle_name" in signature(kind).parameters else {}
+    bag = kind(
+        dag_folder=os.devnull, collect_dags=False, bundle_path=folder, load_op_links=False, **named
     )
     bag.process_file(file, only_if_updated=False, safe_mode=True)
     name = relative(file, folder)
     errors = [error_row(name, str(text)) for text in bag.import_errors.values()]
     return {"dags": [dag_row(dag, name) for dag in bag.dags.values()], "errors": errors}
+
+
+def dag_bag() -> Any:
+    """Return the class that reads files, which was elsewhere in Airflow 3.1."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415 - imported by the parent
+    except ImportError:
+        from airflow.models.dagbag import DagBag  # noqa: PLC0415
+    return DagBag
 
 
 def dag_row(dag: Any, name: str) -> list[Any]:
@@ -230,7 +250,12 @@ def dag_row(dag: Any, name: str) -> list[Any]:
 
 def schedule_of(dag: Any) -> str:
     """Return the schedule in the words of Airflow's own pages."""
-    from airflow.serialization.encoders import coerce_to_core_timetable  # noqa: PLC0415
+    try:
+        from airflow.serialization.encoders import coerce_to_core_timetable  # noqa: PLC0415
+    except ImportError:
+        # In Airflow 3.1 DAGs have timetables of the core.
+        def coerce_to_core_timetable(timetable: Any) -> Any:
+            return timetable
 
     try:
         return str(coerce_to_core_timetable(dag.timetable).summary)

@@ -43,8 +43,12 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def unpacked(folder: Path) -> Path:
-    """Unpack the code; its archive was made and checked by the portal."""
-    with zipfile.ZipFile(io.BytesIO(job.joined("code"))) as archive:
+    """Unpack the code, if there is any; its archive was made and checked by the portal."""
+    folder.mkdir()
+    content = job.joined("code")
+    if not content:
+        return folder
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for member in archive.infolist():
             place = Path(archive.extract(member, folder))  # `extract` keeps to the folder
             if member.external_attr >> 16 & 0o100 and place.is_file():

@@ -364,3 +364,33 @@ def test_an_upgrade_is_checked_first_and_confirmed_where_nothing_stands_in_the_w
     running.step(action_id=action.pk)
     action.refresh_from_db()
     assert (states(action), action.state) == (["done", "failed", "refused"], "ended")
+
+
+def test_upgrades_of_many_wait_for_their_window(make_deployment, alice, workspace):
+    old = {"runtime": "3.2.1-1"}
+    first = make_deployment(name="a", config=old)
+    make_deployment(name="b", config=old)
+    target, night = targets_of(first)[0].version, timezone.now() + timedelta(hours=6)
+    for bad in ("tonight", "2020-01-01T00:00", f"{timezone.now() + timedelta(days=91):%Y-%m-%d}"):
+        with pytest.raises(Invalid):
+            prepare(alice, workspace, "upgrade", {"target": target, "starts_at": bad})
+
+    parameters = {"target": target, "starts_at": night.isoformat()}
+    action = prepare(alice, workspace, "upgrade", parameters, at_once=1)
+    assert f"not before {night:%Y-%m-%d %H:%M} UTC" in action.items.first().message
+    services.begin(actor=alice, action=action)
+    running.step(action_id=action.pk)
+    Upgrade.objects.update(state="ready")
+    running.step(action_id=action.pk)
+
+    [upgrade] = Upgrade.objects.all()
+    assert (upgrade.state, upgrade.starts_at) == ("waiting", night)
+    # The next one is checked when the first is done, and then begins at once.
+    Upgrade.objects.update(state="done")
+    running.step(action_id=action.pk)
+    begun = Upgrade.objects.exclude(pk=upgrade.pk)
+    begun.update(state="ready", starts_at=timezone.now() - timedelta(minutes=1))
+    running.step(action_id=action.pk)
+    assert begun.get().state == "waiting"
+    assert begun.get().starts_at is None
+    assert states(action) == ["done", "running"]

@@ -19,10 +19,10 @@ from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.local.projects import environments, parsing
 from apps.dataplane.local.projects.environments import Environment, make, remove_unused
 from apps.dataplane.local.projects.plugins import is_project, place_plugins, prune_plugins
-from apps.dataplane.local.projects.processes import Limits, run
 from apps.dataplane.local.projects.resolving import resolve
 from apps.dataplane.project_checks import parsed
 from apps.dataplane.project_checks.locks import additions, versions
+from apps.dataplane.project_checks.processes import Limits, run
 from apps.dataplane.spec import CodeSpec, PackagesSpec, VariableSpec
 from tests.dataplane.specs import make_runtime, make_spec
 from tests.small_disk import small_disk

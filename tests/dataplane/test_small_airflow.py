@@ -236,6 +236,12 @@ def test_a_project_brings_its_packages_and_plugins_and_going_back_takes_them_awa
         "dags/asking.py",
         3,
     )
+    # Airflow's own check of what the Deployment sets, which takes no code.
+    assert found.option_issues == ()
+    none = VariableSpec(key="AIRFLOW__CORE__PARALLELISM", value="0", is_secret=False)
+    parsed = plane.parse_project(spec=replace(spec, code=None, packages=None, variables=(none,)))
+    assert parsed.option_issues
+    assert parsed.option_issues[0].startswith("Invalid value `0` set for `parallelism`")
     [without] = plane.parse_project(spec=replace(spec, packages=None)).errors[-1:]
     assert "No module named 'titlecase'" in without.message
 

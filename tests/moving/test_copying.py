@@ -3,12 +3,16 @@
 from dataclasses import replace
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 
 from apps.audit.models import AuditEvent
+from apps.clusters.models import Cluster
 from apps.core.errors import Refused
 from apps.deployments.configuration.schema import Variable
 from apps.deployments.editing.drafts import store_secret
-from apps.deployments.models import Deployment, SecretValue
+from apps.deployments.models import Deployment, Revision, SecretValue
+from apps.deployments.reconciling.compiler import lock_name
 from apps.deployments.secrets.sealed import open_secret_value
 from apps.deploys.deliveries import enforcement
 from apps.deploys.models import Deploy
@@ -179,3 +183,79 @@ def test_a_copy_is_no_way_around_enforcement(source, alice, workspace, other):
 
     assert enforcement.is_enforced(made)
     assert Deployment.objects.count() == 2
+
+
+@pytest.fixture
+def elsewhere(source, remote):
+    Revision.objects.filter(deployment=source).update(code_digest="", packages_digest="")
+    Deploy.objects.all().delete()
+    return remote
+
+
+def test_a_copy_goes_to_another_cluster_with_what_that_one_offers(
+    browser, source, elsewhere, workspace, other, alice
+):
+    url = f"/d/{source.ref}/copy/"
+    form = {"name": "etl-eu", "workspace": workspace.pk, "cluster": elsewhere.pk}
+    shown = browser.get(url)
+    check_page(shown.content.decode())
+    assert [text for _, text in shown.context["form"].fields["cluster"].choices] == [
+        source.cluster.name,
+        elsewhere.name,
+    ]
+
+    refused = browser.post(url, form)
+
+    [message] = refused.context["form"].errors["cluster"]
+    assert "There is no worker size" in message
+    assert "Choose another cluster" in message
+    assert Deployment.objects.count() == 1
+    made = copied(browser.post(url, {**form, "fits": "on"}))
+    assert made.cluster == elsewhere
+    before, after = source.wanted.configuration, made.wanted.configuration
+    assert [one.name for one in after.queues] == [one.name for one in before.queues]
+    assert {one.size for one in after.queues} != {one.size for one in before.queues}
+    # Back again: nodes that only a cluster has stay behind.
+    back = copy_deployment(
+        actor=alice,
+        source=made,
+        workspace=other,
+        cluster=source.cluster,
+        name="etl-home",
+        parts=Parts(fits=True),
+    ).deployment
+    assert back.wanted.configuration.queues[0].node_selector == ()
+
+
+def test_a_cluster_of_other_workspaces_is_no_choice_and_tells_nothing(
+    browser, source, elsewhere, workspace, other
+):
+    elsewhere.is_for_all_workspaces = False
+    elsewhere.save()
+    url = f"/d/{source.ref}/copy/"
+    form = {"name": "etl-eu", "workspace": workspace.pk, "cluster": elsewhere.pk}
+    assert "cluster" not in browser.get(url).context["form"].fields
+    elsewhere.workspaces.add(other)
+
+    response = browser.post(url, form)
+
+    [message] = response.context["form"].errors["cluster"]
+    assert message == f"{workspace} cannot use this cluster. Choose another one."
+    assert Deployment.objects.count() == 1
+
+
+def test_code_whose_packages_are_on_the_other_cluster_alone_is_refused_before_anything_is_made(
+    browser, source, remote, workspace
+):
+    default_storage.save(lock_name("d" * 64), ContentFile(b""))
+    Deploy.objects.update(packages_digest="d" * 64)
+    Revision.objects.filter(deployment=source).update(packages_digest="d" * 64)
+    form = {"name": "x", "workspace": workspace.pk, "cluster": remote.pk}
+
+    response = browser.post(f"/d/{source.ref}/copy/", {**form, "fits": "on", "code": "on"})
+
+    assert "code needs packages that were installed for" in str(response.context["form"].errors)
+    Cluster.objects.filter(pk=remote.pk).update(registry_repository="r.test/data/airflow")
+    response = browser.post(f"/d/{source.ref}/copy/", {**form, "fits": "on", "code": "on"})
+    assert "promote the code to it." in str(response.context["form"].errors)
+    assert Deployment.objects.count() == 1

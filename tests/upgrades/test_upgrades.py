@@ -1,7 +1,8 @@
 """An upgrade from the check to its end, and what ends it early."""
 
+import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,24 @@ from apps.accounts.sign_in.address_proof import earlier_access_ended
 from apps.backups.keeping.running import back_up
 from apps.backups.models import Backup
 from apps.backups.services import request_backup
+from apps.clusters.images import project_image
+from apps.clusters.models import Cluster
 from apps.core.errors import Conflict, Invalid
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.project import ParsedDag, ParsedProject, ParseError
+from apps.dataplane.project import InstalledPackages, ParsedDag, ParsedProject, ParseError
+from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import AirflowResponse
+from apps.deployments.configuration.schema import OwnImage
 from apps.deployments.editing.services import deploy_code
 from apps.deployments.models import Deployment, Operation, Revision
-from apps.deployments.reconciling.compiler import code_name
+from apps.deployments.reconciling.compiler import code_name, lock_name
 from apps.runtimes.catalogue import runtime_called
 from apps.upgrades import checking, findings, running, services
 from apps.upgrades.models import Upgrade, UpgradeState
 from tests.backups.examples import with_secrets
 from tests.dags.conftest import new_sign_in_key
+from tests.deployments.conftest import remote as remote
 
 pytestmark = pytest.mark.django_db
 OLD, NEW = "3.2.2-1", "3.3.2-1"
@@ -200,6 +206,103 @@ def test_what_the_check_finds_is_said_whatever_happens(
 
     assert (only["tone"], only["detail"]) == ("bad", "No room.")
     assert Upgrade.objects.filter(state="cancelled").count() == 2
+
+
+def test_the_new_airflow_checks_the_options_and_ruff_the_code(
+    alice: User, older: Deployment, plane: type[FakePlane]
+) -> None:
+    code = {"a.py": "from airflow.utils.dates import days_ago\n\nx = days_ago(1)\n"}
+    with zipfile.ZipFile(default_storage.path(code_name("c" * 64)), "w") as archive:
+        for name, text in code.items():
+            archive.writestr(name, text)
+    plane.store.project = ParsedProject(option_issues=("Removed `x` from `core`.",))
+
+    found = {one["title"]: one for one in checked(alice, older).findings}
+
+    issues = found["airflow config lint asks for 1 change"]
+    assert (issues["tone"], issues["lines"]) == ("warn", ["Removed `x` from `core`."])
+    removed = found["The code uses what Airflow 3 removed, in 1 place"]
+    assert removed["lines"] == [
+        "a.py, line 3: `airflow.utils.dates.days_ago` is removed in Airflow 3.0. (AIR301)"
+    ]
+    plane.store.project = ParsedProject(option_issues=None)
+    titles = [one["title"] for one in checked(alice, older).findings]
+    assert "The new Airflow could not check its configuration" in titles
+
+
+def test_options_are_checked_where_no_code_is_deployed(
+    alice: User, older: Deployment, plane: type[FakePlane]
+) -> None:
+    Revision.objects.filter(deployment=older).update(code_digest="")
+    plane.store.project = ParsedProject(option_issues=())
+
+    titles = [one["title"] for one in checked(alice, older).findings]
+
+    assert titles[:2] == [
+        "No code is deployed: the example DAGs come with the runtime",
+        "airflow config lint of the new Airflow finds nothing to change",
+    ]
+
+
+def test_packages_that_do_not_fit_are_one_finding_of_many(
+    alice: User, older: Deployment, plane: type[FakePlane]
+) -> None:
+    plane.store.fail("parse_project", Permanent("They do not fit.", log=("No pandas.",)))
+
+    [first, second, *others] = checked(alice, older).findings
+
+    assert (first["tone"], first["detail"], first["lines"]) == (
+        "bad",
+        "They do not fit.",
+        ["No pandas."],
+    )
+    assert second["title"] == "The code was not checked for what Airflow 3 removed"
+    assert any("provider packages change" in one["title"] for one in others)
+
+
+def test_packages_of_a_cluster_get_an_image_of_the_new_runtime(
+    alice: User, older: Deployment, remote: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, image = "d" * 64, f"registry.test/airflow@sha256:{'1' * 64}"
+    default_storage.save(lock_name(digest), ContentFile(b""))
+    Revision.objects.filter(deployment=older).update(packages_digest=digest)
+    Deployment.objects.filter(pk=older.pk).update(cluster=remote)
+    seen: list[DeploymentSpec] = []
+    answer = InstalledPackages(packages=(), image=image)
+    monkeypatch.setattr(FakePlane, "install_packages", lambda self, spec: answer)
+    monkeypatch.setattr(
+        FakePlane, "parse_project", lambda self, spec: seen.append(spec) or ParsedProject()
+    )
+
+    checked(alice, Deployment.objects.get(pk=older.pk))
+
+    assert seen[0].packages
+    assert seen[0].packages.image == image
+    # The revision of the upgrade finds it.
+    runtime = runtime_called(NEW).image
+    found = project_image(cluster=remote, runtime_image=runtime, packages_digest=digest)
+    assert found == image
+
+
+def test_an_image_of_ones_own_is_said_before_anything_is_stopped(
+    alice: User, older: Deployment, remote: Cluster
+) -> None:
+    image = OwnImage(name="r.test/etl:1", digest=f"sha256:{'1' * 64}", airflow_version="3.2.2")
+    assert older.wanted
+    config = older.wanted.config | {"image": asdict(image)}
+    Deployment.objects.filter(pk=older.pk).update(cluster=remote)
+    Revision.objects.filter(pk=older.wanted_id).update(config=config)
+    upgrade = checked(alice, Deployment.objects.get(pk=older.pk))
+
+    first = upgrade.findings[0]
+
+    assert (first["tone"], first["title"]) == (
+        "bad",
+        "The configuration does not fit the new runtime",
+    )
+    assert "Airflow 3.2.2" in first["lines"][0]
+    with pytest.raises(Conflict, match=r"would be refused.*Airflow 3\.2\.2"):
+        services.confirm(actor=alice, upgrade=upgrade, starts_at=None)
 
 
 def test_an_interrupted_check_is_begun_again_three_times(alice: User, older: Deployment) -> None:

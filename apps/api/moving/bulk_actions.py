@@ -46,9 +46,9 @@ class BulkFilter(Shape):
 
 
 class NewBulkAction(Shape):
-    """`kind` is restart, apply, upgrade (target), variable (name, value, isSecret), workers (queue,
-    minWorkers, maxWorkers) or description (description). The Deployments are those of
-    `deploymentIds`, or else all that `filter` finds. With `begin` it begins at once.
+    """`kind` is restart, apply, upgrade (target, startsAt), variable (name, value, isSecret),
+    workers (queue, minWorkers, maxWorkers) or description (description). The Deployments are those
+    of `deploymentIds`, or else all that `filter` finds. With `begin` it begins at once.
     """
 
     kind: str

@@ -9,6 +9,7 @@ from apps.dataplane.project import (
     MOST_DAGS,
     MOST_ERRORS,
     MOST_NAMES,
+    MOST_OPTION_ISSUES,
     CodeName,
     ParsedDag,
     ParsedProject,
@@ -40,6 +41,7 @@ def parsed_project(said: dict[str, Any], seconds: float) -> ParsedProject:
     return ParsedProject(
         dags=tuple(sorted((dag for dag in dags if dag.dag_id), key=lambda dag: dag.dag_id)),
         names=_names(said.get("names")),
+        option_issues=_option_issues(said.get("options")),
         errors=tuple(errors),
         file_count=number_of(said.get("file_count")) or 0,
         seconds=seconds,
@@ -55,6 +57,12 @@ def _names(value: object) -> tuple[CodeName, ...] | None:
     if not isinstance(value, list):
         return None
     return tuple(_name(row) for row in _lists(value, MOST_NAMES, 5) if row[0] in KINDS)
+
+
+def _option_issues(value: object) -> tuple[str, ...] | None:
+    if not isinstance(value, list):
+        return None
+    return tuple(texts_of(value, most=MOST_OPTION_ISSUES, longest=400))
 
 
 def _name(row: list[Any]) -> CodeName:

@@ -9,7 +9,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,19 +18,17 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.clusters.connections.planes import plane_for
-from apps.clusters.images import hold_project_image, keep_project_image
-from apps.core.encryption.crypto import SecretUnreadable
 from apps.dataplane.base import DataPlane, SupportsProjects
-from apps.dataplane.errors import DataPlaneError, Permanent
-from apps.dataplane.project import Package, PackageLock, ParsedProject
+from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.project import PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.untrusted import rows_of, text_of
-from apps.deployments.models import Deployment, Phase, Revision
+from apps.deployments.models import Phase, Revision
 from apps.deployments.reconciling.compiler import compile_spec, lock_name
+from apps.deploys.deliveries.packages import install_packages, with_package_indexes
 from apps.deploys.deliveries.queries import current_deploy
 from apps.deploys.models import Preview, PreviewState
 from apps.deploys.previews.services import deploy_if_nothing_is_wrong
-from apps.package_indexes.queries import package_indexes
 
 logger = logging.getLogger(__name__)
 
@@ -103,45 +100,12 @@ def _check(preview: Preview) -> None:
     preview.packages_digest = _keep_lock(lock)
     candidate = _candidate(preview, wanted)
     _note(preview, "install")
-    spec, packages = _installed(preview, plane, candidate)
+    spec, packages = install_packages(plane=plane, deployment=deployment, revision=candidate)
     preview.packages = [[one.name, one.version, one.size_bytes] for one in packages]
     _note(preview, "read")
     _read_dags(preview, plane, spec)
     preview.before = _before(preview, plane, wanted)
     preview.state = PreviewState.READY
-
-
-def _installed(
-    preview: Preview, plane: SupportsProjects, revision: Revision
-) -> tuple[DeploymentSpec, tuple[Package, ...]]:
-    """Install the packages of a revision; return its specification, which names the image that
-    holds them where there is one, and the packages.
-    """
-    deployment = preview.deployment
-    spec = compile_spec(deployment=deployment, revision=revision)
-    if spec.packages is None:
-        return spec, ()
-    hold_project_image(cluster=deployment.cluster, packages_digest=spec.packages.digest)
-    installed = plane.install_packages(spec=with_package_indexes(spec, deployment))
-    if installed.image:
-        keep_project_image(
-            cluster=deployment.cluster,
-            runtime_image=spec.runtime.image,
-            packages_digest=spec.packages.digest,
-            image=installed.image,
-        )
-        spec = replace(spec, packages=replace(spec.packages, image=installed.image))
-    return spec, installed.packages
-
-
-def with_package_indexes(spec: DeploymentSpec, deployment: Deployment) -> DeploymentSpec:
-    """Return a specification that names what is asked for packages, in any case. Raises Permanent
-    where the password of an index cannot be read.
-    """
-    try:
-        return replace(spec, package_indexes=package_indexes(deployment))
-    except SecretUnreadable as error:
-        raise Permanent(f"The password of a package index cannot be read. {error}") from error
 
 
 def _candidate(preview: Preview, wanted: Revision) -> Revision:
@@ -204,7 +168,8 @@ def _before(preview: Preview, plane: Any, wanted: Revision) -> dict[str, Any]:
 def _dags_of(preview: Preview, plane: SupportsProjects, wanted: Revision) -> list[list[Any]] | None:
     """Read the DAGs of code that was delivered without a look; None where that fails."""
     try:
-        spec, _ = _installed(preview, plane, wanted)
+        deployment = preview.deployment
+        spec, _ = install_packages(plane=plane, deployment=deployment, revision=wanted)
         return dag_rows(plane.parse_project(spec=spec))
     except DataPlaneError as error:
         logger.info("current DAGs not read: %s", error.message)

@@ -21,8 +21,8 @@ from apps.dataplane.base import SupportsImageCopies, SupportsProjects
 from apps.dataplane.errors import DataPlaneError, Permanent, Temporary
 from apps.deployments.models import Deployment, Revision
 from apps.deployments.reconciling.compiler import compile_spec, runtime_spec
+from apps.deploys.deliveries.packages import with_package_indexes
 from apps.deploys.models import Deploy, Promotion, PromotionState
-from apps.deploys.previews.checking import with_package_indexes
 from apps.deploys.promotion import services
 from apps.deploys.promotion.fitting import source_image, way_of_packages
 

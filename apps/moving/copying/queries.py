@@ -1,8 +1,12 @@
 """What a copy of a Deployment would get, without any value that is secret."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.db.models import Q
+
 from apps.accounts.models import User
+from apps.clusters.models import Cluster
 from apps.deployments.configuration.changes import Change, changes
 from apps.deployments.models import Deployment
 from apps.deploys.models import Deploy
@@ -29,6 +33,14 @@ def workspaces_to_copy_to(*, user: User, source: Deployment) -> list[Workspace]:
     return sorted(
         found.select_related("organization"), key=lambda one: one.pk != source.workspace_id
     )
+
+
+def clusters_to_copy_to(*, source: Deployment, workspaces: Sequence[Workspace]) -> list[Cluster]:
+    """List the clusters that any of these workspaces may use, that of the Deployment first."""
+    there = Cluster.objects.there().filter(organization=source.workspace.organization_id)
+    usable = Q(is_for_all_workspaces=True) | Q(workspaces__in=workspaces)
+    found = there.filter(usable).distinct().order_by("name", "pk")
+    return sorted(found, key=lambda one: one.pk != source.cluster_id)
 
 
 def configuration_in_words(source: Deployment) -> tuple[Change, ...]:

@@ -5,12 +5,18 @@ secret, and needs the rights to change the one and to create the other.
 from dataclasses import dataclass, replace
 
 from django.db import transaction
+from django.utils import timezone
 
 from apps.access.scoped import require
 from apps.accounts.models import User
+from apps.clusters.models import Cluster
+from apps.clusters.queries import clusters_for
 from apps.core.encryption.crypto import SecretUnreadable
-from apps.core.errors import Conflict, Refused
+from apps.core.errors import Conflict, Invalid, Refused
+from apps.deployments.configuration.fitting import fitted
+from apps.deployments.configuration.options import deployment_options
 from apps.deployments.configuration.schema import Configuration
+from apps.deployments.configuration.validation import Problem, validate
 from apps.deployments.editing.code_rights import ensure_gains_no_code
 from apps.deployments.editing.services import Origin, create_deployment
 from apps.deployments.models import Deployment, Operation, Phase
@@ -37,22 +43,31 @@ LINK = "workspace.environment.manage"
 class Parts:
     """What goes along besides the settings: the code that runs, the environment variables of the
     configuration, and the connections, variables and package indexes that reach the Deployment.
+    With `fits` settings that another cluster does not offer become what is usual there.
     """
 
     code: bool = True
     variables: bool = True
     objects: bool = True
+    fits: bool = False
 
 
 @transaction.atomic
 def copy_deployment(
-    *, actor: User, source: Deployment, workspace: Workspace, name: str, parts: Parts
+    *,
+    actor: User,
+    source: Deployment,
+    workspace: Workspace,
+    name: str,
+    parts: Parts,
+    cluster: Cluster | None = None,
 ) -> Operation:
-    """Create a Deployment that is configured as another one runs, on the same cluster, with a
-    database of its own. Code is that which runs there, byte by byte; nothing is built.
+    """Create a Deployment that is configured as another one runs, with a database of its own, on
+    `cluster` or the same one. Code is that which runs there, byte by byte; nothing is built.
 
-    Raises PermissionMissing, Invalid with field "name" where that is taken or bad, Conflict where
-    the source never ran or is being deleted, and Refused.
+    Raises PermissionMissing, Invalid with field "name" where that is taken or bad, or "cluster"
+    where the workspace may not use it or the settings do not fit, Conflict where the source never
+    ran or is being deleted or its code does not fit, and Refused.
     """
     require(user=actor, permission=UPDATE, on=source)
     require(user=actor, permission=CREATE, on=workspace)
@@ -62,12 +77,15 @@ def copy_deployment(
         ensure_gains_no_code(actor=actor, deployment=source, workspace=workspace)
     source = _as_it_is(source)
     deploy = _code(actor, source) if parts.code else None
+    configuration = _of_source(source, parts)
+    if cluster is not None and cluster != source.cluster:
+        configuration = _on_cluster(configuration, cluster, workspace, parts)
     operation = create_deployment(
         actor=actor,
         workspace=workspace,
-        cluster=source.cluster,
+        cluster=cluster or source.cluster,
         name=name,
-        configuration=_configuration(actor, source, workspace, parts),
+        configuration=_with_secrets(actor, source, workspace, configuration),
         reason=f"Copy of {source.name}",
         origin=_origin(deploy),
     )
@@ -109,15 +127,41 @@ def _origin(deploy: Deploy | None) -> Origin:
     return Origin(code_digest=deploy.digest, packages_digest=deploy.packages_digest)
 
 
-def _configuration(
-    actor: User, source: Deployment, workspace: Workspace, parts: Parts
-) -> Configuration:
+def _of_source(source: Deployment, parts: Parts) -> Configuration:
     revision = source.applied or source.wanted
     if revision is None:
         raise Conflict(f"{source.name} has no revision yet, so there is nothing to copy.")
     configuration = revision.configuration
-    if not parts.variables:
-        configuration = replace(configuration, variables=())
+    return configuration if parts.variables else replace(configuration, variables=())
+
+
+def _on_cluster(
+    configuration: Configuration, cluster: Cluster, workspace: Workspace, parts: Parts
+) -> Configuration:
+    """Return the configuration for another cluster. Raises Invalid with all that does not fit; of
+    a cluster that the workspace may not use nothing is told.
+    """
+    if not clusters_for(workspace=workspace).filter(pk=cluster.pk).exists():
+        message = f"{workspace} cannot use this cluster. Choose another one."
+        raise Invalid(message, field="cluster")
+    today = timezone.now().date()
+    options = deployment_options(cluster=cluster, workspace=workspace, today=today)
+    if parts.fits:
+        configuration = fitted(configuration, options)
+    if problems := validate(configuration=configuration, options=options):
+        raise Invalid(_what_does_not_fit(problems), field="cluster")
+    return configuration
+
+
+def _what_does_not_fit(problems: list[Problem]) -> str:
+    """Say all of it in one message, and what to do."""
+    found = " ".join(dict.fromkeys(one.message for one in problems))
+    return f"{found} Choose another cluster, or let the copy have what this one offers."
+
+
+def _with_secrets(
+    actor: User, source: Deployment, workspace: Workspace, configuration: Configuration
+) -> Configuration:
     try:
         return with_copied_secrets(
             actor=actor, workspace=workspace, deployment=source, configuration=configuration

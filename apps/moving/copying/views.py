@@ -10,6 +10,7 @@ from apps.deployments.models import Deployment
 from apps.moving.copying.forms import CopyForm
 from apps.moving.copying.queries import (
     LEFT_OUT,
+    clusters_to_copy_to,
     code_to_copy,
     configuration_in_words,
     objects_to_copy,
@@ -24,10 +25,12 @@ from apps.moving.copying.services import UPDATE, copy_deployment
 def copy(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     user = request_user(request)
     deploy = code_to_copy(user=user, source=deployment)
+    workspaces = workspaces_to_copy_to(user=user, source=deployment)
     form = CopyForm(
         request.POST if request.method == "POST" else None,
         source=deployment,
-        workspaces=workspaces_to_copy_to(user=user, source=deployment),
+        workspaces=workspaces,
+        clusters=clusters_to_copy_to(source=deployment, workspaces=workspaces),
         has_code=deploy is not None,
     )
     if is_submitted(request, form):
@@ -36,6 +39,7 @@ def copy(request: HttpRequest, deployment: Deployment) -> HttpResponse:
                 actor=user,
                 source=deployment,
                 workspace=form.cleaned_data["workspace"],
+                cluster=form.cleaned_data.get("cluster"),
                 name=form.cleaned_data["name"],
                 parts=form.parts(),
             )

@@ -136,8 +136,6 @@ def parse_project(api: Api, config: ClusterConfig, *, spec: DeploymentSpec) -> P
     """Read the DAG files of `spec.code` in the image that they are to run in; see
     `SupportsProjects`.
     """
-    if spec.code is None:
-        return ParsedProject()
     began = time.monotonic()
     answer = run_job(
         api,
@@ -153,7 +151,7 @@ def parse_project(api: Api, config: ClusterConfig, *, spec: DeploymentSpec) -> P
                 "memory_mib": FILE_MEMORY_MIB,
                 "environment": plain_variables(spec.variables),
             },
-            files={"code": _read_code(spec.code)},
+            files={"code": _read_code(spec.code)} if spec.code else {},
             share=READING,
             seconds=READING_SECONDS,
         ),

@@ -28,10 +28,10 @@ from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.local.private_files import write_private
-from apps.dataplane.local.projects.processes import Limits, run
 from apps.dataplane.local.projects.sources import Sources, package_sources
 from apps.dataplane.project import Package
 from apps.dataplane.project_checks.causes import known_cause
+from apps.dataplane.project_checks.processes import Limits, run
 from apps.dataplane.spec import PackageIndex, PackagesSpec, RuntimeSpec
 
 LIMITS = Limits(wall_seconds=540, cpu_seconds=300)

@@ -17,7 +17,6 @@ from apps.dataplane.local.airflow.environment import SYSTEM_PATH
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.projects.environments import Environment
 from apps.dataplane.local.projects.plugins import is_project
-from apps.dataplane.local.projects.processes import Ended, Limits, run
 from apps.dataplane.project import ParsedProject
 from apps.dataplane.project_checks.layout import PLUGINS
 from apps.dataplane.project_checks.parsed import (
@@ -26,6 +25,7 @@ from apps.dataplane.project_checks.parsed import (
     parsed_project,
     plain_variables,
 )
+from apps.dataplane.project_checks.processes import Ended, Limits, run
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.untrusted import text_of
 
@@ -39,16 +39,13 @@ def parse(*, config: LocalConfig, environment: Environment, spec: DeploymentSpec
 
     Raises Permanent when Airflow itself cannot be started in the environment.
     """
-    if spec.code is None:
-        return ParsedProject()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="portal-parse-") as name:
         folder = Path(name)
         code = folder / "code"
-        with zipfile.ZipFile(spec.code.archive_path) as archive:
-            check_archive(archive)
-            archive.extractall(code)  # noqa: S202 - every name was checked
-            copy_modes(code, archive)
+        code.mkdir()
+        if spec.code is not None:
+            _unpack(Path(spec.code.archive_path), code)
         job = folder / "job.json"
         job.write_text(json.dumps(_job(folder, code)))
         program = config.runtime_folder / "checks" / "parse_dags.py"
@@ -60,6 +57,13 @@ def parse(*, config: LocalConfig, environment: Environment, spec: DeploymentSpec
         )
         said = _read_answer(folder / "answer.json", ended)
     return parsed_project(said, time.monotonic() - began)
+
+
+def _unpack(path: Path, code: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        check_archive(archive)
+        archive.extractall(code)  # noqa: S202 - every name was checked
+        copy_modes(code, archive)
 
 
 def _job(folder: Path, code: Path) -> dict[str, Any]:

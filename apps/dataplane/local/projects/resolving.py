@@ -16,11 +16,11 @@ from packaging.requirements import Requirement
 from apps.dataplane.errors import DataPlaneError, Temporary
 from apps.dataplane.local.airflow.runtimes import lock_file
 from apps.dataplane.local.config import LocalConfig
-from apps.dataplane.local.projects.processes import Ended, Limits, run
 from apps.dataplane.local.projects.sources import Sources, package_sources
 from apps.dataplane.project import PackageLock
 from apps.dataplane.project_checks import locks
 from apps.dataplane.project_checks.causes import known_cause
+from apps.dataplane.project_checks.processes import Ended, Limits, run
 from apps.dataplane.project_checks.refusals import (
     Place,
     conflict,

@@ -11,8 +11,8 @@ import uv
 from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.local.airflow.runtimes import uv_environment
 from apps.dataplane.local.config import LocalConfig
-from apps.dataplane.local.projects.processes import Limits, run
 from apps.dataplane.project_checks.causes import known_cause
+from apps.dataplane.project_checks.processes import Limits, run
 
 LIMITS = Limits(wall_seconds=300, cpu_seconds=200, file_mib=64)
 VERSION = re.compile(r"\d+\.\d+\.\d+")
