@@ -26,8 +26,13 @@ def rows_in(rows: QuerySet[Any], *, by: str) -> Coalesce:
 
 def is_member(*, user: User, organization: Organization) -> bool:
     """Return whether a person holds a role on the organization itself. A token is no member."""
+    return bool(member_ids(organization).filter(user_id=user.pk).exists())
+
+
+def member_ids(organization: Organization) -> QuerySet[OrganizationGrant, int]:
+    """Return the ids of the people who hold a role on the organization itself."""
     grants = OrganizationGrant.objects.live().of_people()
-    return bool(grants.filter(user=user, content_object=organization).exists())
+    return grants.filter(content_object=organization).values_list("user_id", flat=True)
 
 
 def has_role_on(*, user: User, workspace: Workspace) -> bool:
