@@ -763,7 +763,7 @@ UPLOADS_AT_ONCE = 4
 # What a page takes, where it is not as much as code may have.
 UPLOAD_MAX_BYTES = {
     "airflow_imports:new": IMPORT_MAX_BYTES,
-    "api:import_dump": IMPORT_MAX_BYTES,
+    "api:operations:import_dump": IMPORT_MAX_BYTES,
 }
 FILE_UPLOAD_HANDLERS = ["apps.deploys.uploading.uploads.CodeUploadHandler"]
 

@@ -21,15 +21,18 @@ N_TIMED = 200
 def run() -> tuple[list[Line], list[str]]:
     population = populate()
     client = client_of(population.reader)
-    page = reverse("deployments:list", args=[population.workspaces[0].slug])
+    slug = population.workspaces[0].slug
+    page = reverse("deployments:list", args=[slug])
     calls = {
         "page": getter(client, page),
+        "rows": getter(client, f"/bench/rows/{slug}/"),
         "empty": getter(client, "/bench/empty/"),
         "admin": getter(client, "/bench/admin/deployments/deployment/"),
     }
-    times = by_turns(calls, n_calls={"page": 20, "empty": 200, "admin": 8})
+    times = by_turns(calls, n_calls={"page": 20, "rows": 40, "empty": 200, "admin": 8})
     to_empty, empty_spread = ratio(times["page"], times["empty"])
     to_admin, admin_spread = ratio(times["page"], times["admin"])
+    floor, floor_spread = ratio(times["rows"], times["empty"])
     queries = n_queries(calls["page"])
     p95 = _p95_ms(calls["page"])
     lines = [
@@ -48,6 +51,13 @@ def run() -> tuple[list[Line], list[str]]:
             ratio=to_admin,
             spread=admin_spread,
             **at_most(0.12, to_admin),
+        ),
+        Line(
+            name="list-page, the gate and the query alone",
+            ours=str(times["rows"]),
+            peer=f"empty view {times['empty']}",
+            ratio=floor,
+            spread=floor_spread,
         ),
         Line(
             name="list-page queries",

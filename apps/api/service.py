@@ -25,8 +25,8 @@ from apps.api.upkeep import (
     package_indexes,
     upgrades,
 )
-from apps.api.wire.errors import explain_in
 from apps.api.wire.etags import JsonAnswers, etag_of
+from apps.api.wire.explaining import explain_in
 
 ROUTERS = (
     organizations.router,

@@ -1,18 +1,15 @@
-from django.urls import include, path
+from django.urls import path
 
 from apps.api import airflow, metrics
 from apps.api.changes import uploads
 from apps.api.pages import documents, personal_tokens, setup
-from apps.api.service import api
+from apps.core.web.later import later
 
 app_name = "api"
 
-# Its own page of nothing but a 404 is left out.
-operations = [pattern for pattern in api.urls[0] if str(pattern.pattern)]
-
 urlpatterns = [
     path("metrics", metrics.metrics, name="metrics"),
-    path("v1/", include(operations)),
+    later("v1/", "apps.api.operations", name="operations"),
     path("airflow/<slug:ref>/api/v2/<path:path>", airflow.airflow, name="airflow"),
     path("spec/v1.0", documents.openapi, name="openapi"),
     path("uploads/", uploads.upload, name="upload"),

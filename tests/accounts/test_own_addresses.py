@@ -61,7 +61,7 @@ def test_the_command_that_tries_a_token_names_the_portal(alice, workspace, clien
         **FORGED,
     )
 
-    assert settings.PORTAL_URL + reverse("api:get_self") in response.content.decode()
+    assert settings.PORTAL_URL + reverse("api:operations:get_self") in response.content.decode()
     assert ":6666" not in response.content.decode()
 
 

@@ -15,6 +15,10 @@ import django; django.setup()
 from astro_portal.celery import app; app.loader.import_default_modules()
 import astro_portal.urls, astro_portal.wsgi
 """
+NAMES = """
+from django.urls import resolve, reverse
+reverse("portal:search"); resolve("/w/warehouse/deployments/")
+"""
 BEATS = """
 import celery.apps.beat
 from astro_portal.beat import app
@@ -38,6 +42,7 @@ PAGES = (
     "lxml",
     "onelogin",
 )
+OPERATIONS = ("ninja", "apps.api.service", "apps.api.operations", "apps.api.wire.shapes")
 JOBS = ("django.db.models", "apps.accounts", "apps.deployments", "allauth", "psycopg", "onelogin")
 
 
@@ -67,6 +72,13 @@ def test_web_and_workers_load_no_data_plane_before_they_need_it(imported) -> Non
 
     assert "apps.deployments.tasks" in modules
     assert _of(modules, NEITHER) == set()
+
+
+def test_the_web_server_loads_operations_with_the_first_that_is_asked_for(imported) -> None:
+    asked = 'resolve("/v1/users/self")'
+
+    assert _of(imported(SERVES + NAMES), OPERATIONS) == set()
+    assert "apps.api.operations" in imported(SERVES + NAMES + asked)
 
 
 def test_workers_load_no_views(imported) -> None:

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from django.conf import settings
-from django.core import signing
 from django.db.models import Q
-from django.urls import reverse
 from ninja import Path, Query, Router
 from pydantic import Field
 
 from apps.api.changes.commits import CommitBody
 from apps.api.changes.deploy_shapes import DeployShape, of_deploy, of_upload
+from apps.api.changes.upload_addresses import address_of
 from apps.api.deployments.shapes import AtDeployment
 from apps.api.wire.errors import NotOffered, or_404
 from apps.api.wire.gates import Call, on_deployment
@@ -28,7 +26,6 @@ from apps.deploys.models import Deploy, Upload
 
 router = Router(by_alias=True, exclude_none=True, tags=["Deploy"])
 SEE, DELIVER = "deployment.deploys.view", "deployment.deploys.create"
-UPLOAD_SALT = "api.upload"
 
 
 class AtDeploy(AtDeployment):
@@ -100,7 +97,7 @@ def new_deploy(request: Call, at: Path[AtDeployment], body: NewDeploy) -> Any:
         image=body.image if body.type != Upload.Contents.DAGS else "",
         origin=body.git.origin(message=body.description) if body.git else NOT_KNOWN,
     )
-    return of_upload(upload, address=_address(upload))
+    return of_upload(upload, address=address_of(upload))
 
 
 @router.get(
@@ -169,21 +166,6 @@ def cancel_deploy(request: Call, at: Path[AtDeploy]) -> Any:
     """A deploy waits while another one is in progress. 409 for one that has begun."""
     cancel(actor=request.caller.user, deploy=_deploy(request.found, at.deploy_id))
     return of_deploy(_deploy(request.found, at.deploy_id))
-
-
-def upload_of_key(key: str) -> Upload | None:
-    """Find the upload that an address was made for, within a day, until it is finished."""
-    try:
-        number = signing.loads(key, salt=UPLOAD_SALT, max_age=86_400)
-    except signing.BadSignature:
-        return None
-    waiting = Upload.objects.filter(pk=number, finished_at=None)
-    return waiting.select_related("deployment", "created_by").first()
-
-
-def _address(upload: Upload) -> str:
-    key = signing.dumps(upload.pk, salt=UPLOAD_SALT)
-    return f"{settings.PORTAL_URL}{reverse('api:upload')}?key={key}"
 
 
 def _upload(deployment: Deployment, text: str) -> Upload | None:

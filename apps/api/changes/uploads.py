@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from apps.api.changes.deploys import upload_of_key
+from apps.api.changes.upload_addresses import upload_of_key
 from apps.core.errors import Conflict
 from apps.core.web.gates import open_to_all
 from apps.deploys.incoming import blobs

@@ -125,5 +125,5 @@ def _why_ended(token: PersonalToken, person: User) -> str:
 
 
 def _try_it() -> str:
-    url = settings.PORTAL_URL + reverse("api:get_self")
+    url = settings.PORTAL_URL + reverse("api:operations:get_self")
     return f'curl -H "Authorization: Bearer $ASTRO_API_TOKEN" {url}'

@@ -66,4 +66,4 @@ def cli_config(request: HttpRequest) -> HttpResponse:
 
 
 def _self_url() -> str:
-    return settings.PORTAL_URL + reverse("api:get_self")
+    return settings.PORTAL_URL + reverse("api:operations:get_self")

@@ -1,19 +1,20 @@
-"""Every refusal has one shape, whoever refuses: an operation, the gate, a middleware or Django."""
+"""Every refusal has one shape, whoever refuses: an operation, the gate, a middleware or Django.
+
+Nothing here knows the library that operations are written with: every page passes the middleware,
+and a process that is asked for no operation does not load it.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from ninja import NinjaAPI
-from ninja.errors import HttpError, ValidationError
 
 from apps.access.grants.services import RightsExceeded
 from apps.access.queries import least_roles
 from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scoped import PermissionMissing
-from apps.api.wire.shapes import FieldProblem, Problem
 from apps.core.errors import Conflict, Invalid, PortalError, Refused
 from apps.dags.airflow.api import AirflowSilent, NotInAirflow
 from apps.deploys.deliveries.services import StorageFull
@@ -23,7 +24,6 @@ Found = TypeVar("Found")
 PREFIXES = ("/v1/", "/spec/")
 BAD_TOKENS_SECONDS = 60
 NOT_HERE = "Nothing that you may see is there."
-NOT_SO_WRITTEN = "Write it as the document of the API says."
 # Where the middleware finds an answer that is no JSON.
 _MESSAGES = {
     400: "The request cannot be understood.",
@@ -57,6 +57,7 @@ class FieldError:
 
     field: str
     message: str
+    code: str = "invalid"
 
 
 class FieldsInvalid(Invalid):
@@ -115,28 +116,20 @@ def or_404(found: Found | None) -> Found:
     return found
 
 
-def explain_in(api: NinjaAPI) -> None:
-    """Let an API answer every anticipated failure in the shape of `Problem`."""
-    api.exception_handler(PortalError)(refusal)
-    api.exception_handler(PermissionMissing)(permission_missing)
-    api.exception_handler(ValidationError)(_not_valid)
-    api.exception_handler(HttpError)(_http_error)
-
-
 def problem(
     request: HttpRequest,
     status: int,
     message: str,
-    fields: Iterable[FieldProblem] = (),
+    fields: Iterable[FieldError] = (),
 ) -> JsonResponse:
-    """Return a refusal, with the id of the request as it is in the log."""
-    body = Problem(
-        message=message,
-        request_id=getattr(request, "request_id", ""),
-        status_code=status,
-        field_errors=list(fields) or None,
-    )
-    return JsonResponse(body.model_dump(by_alias=True, exclude_none=True), status=status)
+    """Return a refusal in the shape of `Problem`, with the request's id as the log has it."""
+    body: dict[str, object] = {
+        "message": message,
+        "requestId": getattr(request, "request_id", ""),
+        "statusCode": status,
+    }
+    told = [{"field": one.field, "message": one.message, "code": one.code} for one in fields]
+    return JsonResponse(body | ({"fieldErrors": told} if told else {}), status=status)
 
 
 class JsonErrors:
@@ -166,10 +159,10 @@ def refusal(request: HttpRequest, error: PortalError) -> HttpResponse:
     """Answer an anticipated failure."""
     status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
     field = getattr(error, "field", "") if isinstance(error, Invalid) else ""
-    fields = [FieldProblem(field=field, message=error.message)] if field else []
+    fields = [FieldError(field, error.message)] if field else []
     many = getattr(error, "problems", ())
     if many:
-        fields = [FieldProblem(field=one.field, message=one.message) for one in many]
+        fields = [FieldError(one.field, one.message) for one in many]
     response = problem(request, status, _in_words(error), fields)
     if status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = 'Bearer realm="astro-portal"'
@@ -192,26 +185,3 @@ def permission_missing(request: HttpRequest, error: PermissionMissing) -> HttpRe
     if roles:
         message += f" Roles that have it: {', '.join(roles)}."
     return problem(request, HTTPStatus.FORBIDDEN, message)
-
-
-def _not_valid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    fields = [FieldProblem(field=_field(one), message=_said(one)) for one in error.errors]
-    message = "; ".join(f"{one.field}: {one.message}" for one in fields[:10])
-    return problem(request, HTTPStatus.BAD_REQUEST, f"The request is not valid. {message}", fields)
-
-
-def _said(error: dict[str, Any]) -> str:
-    """Return what is wrong. A pattern says nothing to people."""
-    is_pattern = error["type"] == "string_pattern_mismatch"
-    return NOT_SO_WRITTEN if is_pattern else str(error["msg"])
-
-
-def _field(error: dict[str, Any]) -> str:
-    # The first two name the part of the request and the argument of our function.
-    places = [str(part) for part in error["loc"]]
-    return ".".join(places[2:] or places[1:])[:200]
-
-
-def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    message = "The body is no JSON." if error.status_code == HTTPStatus.BAD_REQUEST else str(error)
-    return problem(request, error.status_code, message)

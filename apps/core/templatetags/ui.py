@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from django import template
 from django.conf import settings
-from django.core.paginator import Page
+from django.core.paginator import Page, Paginator
 from django.forms import BaseForm
 from django.forms.formsets import BaseFormSet
+from django.http import QueryDict
 from django.template.context import Context
 from django.template.loader import render_to_string
 from django.templatetags.static import static
@@ -168,32 +169,48 @@ def dialog(context: Context, content: str, id: str, title: str, is_open: Any = F
 @register.simple_tag(takes_context=True)
 def pagination(context: Context, page: "Page[Any]", noun: str = "Results") -> SafeString:
     """Link the pages of a list; other query parameters stay."""
-    numbers = page.paginator.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
-    return _component(
-        context,
-        "pagination",
-        page=page,
-        numbers=list(numbers),
-        noun=noun,
-        request=context.get("request"),
+    paginator = page.paginator
+    return _drawn_pagination(
+        page.number, paginator.count, int(paginator.per_page), noun, _query(context)
     )
+
+
+@lru_cache(maxsize=KEPT_DRAWINGS)
+def _drawn_pagination(number: int, count: int, size: int, noun: str, query: str) -> SafeString:
+    paginator = Paginator(range(count), size)
+    values = {
+        "page": paginator.page(number),
+        "numbers": list(paginator.get_elided_page_range(number, on_each_side=1, on_ends=1)),
+        "noun": noun,
+        "query": QueryDict(query),
+    }
+    return render_to_string("components/pagination.html", values)
 
 
 @register.simple_tag(takes_context=True)
 def sort_header(context: Context, label: str, key: str, kind: str = "") -> SafeString:
     """Make a column heading that sorts by `key`, and by `-key` when chosen again."""
+    return _drawn_sort_header(label, key, kind, _query(context))
+
+
+@lru_cache(maxsize=KEPT_DRAWINGS)
+def _drawn_sort_header(label: str, key: str, kind: str, query: str) -> SafeString:
+    asked = QueryDict(query)
+    order = {key: "ascending", f"-{key}": "descending"}.get(asked.get("sort", ""), "")
+    values = {
+        "label": label,
+        "kind": kind,
+        "order": order,
+        "next": f"-{key}" if order == "ascending" else key,
+        "query": asked,
+    }
+    return render_to_string("components/sort_header.html", values)
+
+
+def _query(context: Context) -> str:
+    """Return the query of the address, which links of a list change a part of."""
     request = context.get("request")
-    current = request.GET.get("sort", "") if request else ""
-    order = {key: "ascending", f"-{key}": "descending"}.get(current, "")
-    return _component(
-        context,
-        "sort_header",
-        label=label,
-        kind=kind,
-        order=order,
-        next=f"-{key}" if order == "ascending" else key,
-        request=request,
-    )
+    return request.GET.urlencode() if request else ""
 
 
 @register.simple_tag(takes_context=True)

@@ -27,7 +27,7 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Coalesce, JSONObject, Lower, NullIf
 
 from apps.accounts.models import User
-from apps.core.kept_queries import Asked, asked, filled
+from apps.core.kept_queries import Asked, Statement, asked, filled, written
 from apps.core.web.own_addresses import number_in
 from apps.deployments.badge import GROUPS, status_expression
 from apps.deployments.models import Deployment, Phase
@@ -110,7 +110,6 @@ _REVISIONS = tuple(
     for side in ("wanted", "applied")
     for name in ("number", "state", "failure", "code_digest")
 )
-Statement = tuple[str, tuple[Any, ...]]
 _WORKSPACE = asked("workspace")
 _SEEN = RawSQL("SELECT unnest(%s::bigint[])", [Asked("seen")])  # noqa: S611 - a place for a parameter
 
@@ -244,18 +243,13 @@ def _rows_statement(wanted: ListFilter, sees_all: bool) -> Statement:
     cut = _in_order(rows, wanted.sort).values("pk")[start : start + PAGE_SIZE]
     shown = _in_order(Deployment.objects.filter(pk__in=cut), wanted.sort)
     tally = ArraySubquery(_tally(found))
-    return _text_of(shown.values_list(*_COLUMNS, *_REVISIONS, tally))
+    return written(shown.values_list(*_COLUMNS, *_REVISIONS, tally))
 
 
 @lru_cache(maxsize=KEPT_STATEMENTS)
 def _tally_statement(wanted: ListFilter, sees_all: bool) -> Statement:
     pairs = ArraySubquery(_tally(_found(wanted, sees_all)))
-    return _text_of(Workspace.objects.filter(pk=_WORKSPACE).values_list(pairs))
-
-
-def _text_of(rows: QuerySet[Any]) -> Statement:
-    sql, parameters = rows.query.sql_with_params()
-    return sql, tuple(parameters)
+    return written(Workspace.objects.filter(pk=_WORKSPACE).values_list(pairs))
 
 
 def _run(statement: Statement, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:

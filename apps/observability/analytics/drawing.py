@@ -127,8 +127,10 @@ def gaps_of(lines: Sequence[Drawn], span: Span) -> tuple[tuple[int, int], ...]:
     """Return from when to when no line has a value, in seconds since 1970."""
     shown = [line.values for line in lines if line.drawing != "limit"]
     found: list[tuple[int, int]] = []
-    for place in range(span.size):
-        if any(values[place] is not None for values in shown):
+    # By columns, each told by what counts in C: a page looks at ten thousand points.
+    columns = zip(*shown, strict=True) if shown else [()] * span.size
+    for place, column in enumerate(columns):
+        if column.count(None) < len(column):
             continue
         at = span.begin + place * span.step
         if found and found[-1][1] == at:

@@ -120,7 +120,8 @@ def lines(
 
 
 def _line(metric: str, label: str, span: Span, values: Iterable[float]) -> Line:
-    shown = tuple(None if isnan(value) else value for value in values)
+    # As a list first: a generator takes half as long again.
+    shown = tuple([None if isnan(value) else value for value in values])
     return Line(metric=metric, label=label, span=span, values=shown)
 
 

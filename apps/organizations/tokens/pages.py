@@ -106,7 +106,7 @@ def _made(
     request: HttpRequest, on: Scoped, token: ApiToken, secret: str, list_url: str
 ) -> HttpResponse:
     """Show the secret. Only its digest is stored, so it is shown in this response alone."""
-    whoami = settings.PORTAL_URL + reverse("api:get_self")
+    whoami = settings.PORTAL_URL + reverse("api:operations:get_self")
     context = {
         **_place(on),
         "token": token,
