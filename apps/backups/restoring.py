@@ -23,7 +23,7 @@ from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.configuration.options import deployment_options
 from apps.deployments.configuration.schema import Configuration, Variable
 from apps.deployments.configuration.validation import Present, validate
-from apps.deployments.editing.code_rights import ensure_may_restore
+from apps.deployments.editing.code_rights import ensure_may_bring_airflow, ensure_may_restore
 from apps.deployments.editing.revisions import add_revision
 from apps.deployments.editing.services import Origin, create_deployment
 from apps.deployments.models import Deployment, Operation, Revision, SecretValue
@@ -70,6 +70,7 @@ def restore_as_new(*, actor: User, backup: Backup, name: str, runtime: str = "")
     to which the database is migrated. Its DAGs are paused, because the other Deployment may run
     them, too. Raises Invalid, with field "runtime" or "name", Refused or Conflict.
     """
+    ensure_may_bring_airflow(actor=actor, workspace=backup.deployment.workspace)
     revision, source = checked_revision(backup), backup.deployment
     runtime = _runtime(backup, revision, runtime)
     code_digest, packages_digest = _kept_code(revision)

@@ -20,6 +20,7 @@ from apps.backups.queries import waiting_for_a_worker
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
+from apps.deployments.editing.code_rights import CodeRightMissing
 from apps.deployments.editing.services import deploy_code, restore_revision
 from apps.deployments.models import Deployment, Operation, Phase, Revision, RevisionState
 from apps.deployments.reconciling.compiler import code_name, compile_spec, lock_name
@@ -27,6 +28,7 @@ from apps.deployments.secrets import sealed
 from apps.organizations.models import Organization
 from tests.backups.examples import file_of, make_backup, with_secrets
 from tests.clusters.material import registered
+from tests.conftest import custom_role, make_user, put_role
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 28, 20, 0, tzinfo=UTC)
@@ -141,6 +143,46 @@ def test_restoring_brings_back_configuration_code_and_database_once(
     deployment.wanted.refresh_from_db()
     assert compile_spec(deployment=deployment, revision=deployment.wanted).restore is None
     services.remove_backup(actor=alice, backup=backup)
+
+
+def test_a_backup_brings_code_for_whoever_may_deploy_it_alone(
+    alice: User, deployment: Deployment, organization: Organization
+) -> None:
+    """Its code, or what its database lets the triggerer run in a Deployment that is new."""
+    edits = ("workspace.view", "deployment.view", "deployment.update")
+    permissions = (*edits, "workspace.deployments.create")
+    made = custom_role(
+        "Editor", permissions, organization=organization, actor=alice, scope="workspace"
+    )
+    editor = make_user("Edith")
+    put_role(editor, made, deployment.workspace)
+    backup = make_backup(alice, deployment)
+    same = restoring.restore_backup(actor=editor, backup=backup, typed_name="etl-prod")
+    deploy_code(actor=alice, deployment=deployment, digest="b" * 64, summary="Newer")
+
+    with pytest.raises(CodeRightMissing, match="has other code"):
+        restoring.restore_backup(actor=editor, backup=backup, typed_name="etl-prod")
+    with pytest.raises(CodeRightMissing, match="brings code along"):
+        restoring.restore_as_new(actor=editor, backup=backup, name="etl-copy")
+
+    assert same.kind == Operation.Kind.RESTORE
+    assert Deployment.objects.count() == 1
+    assert Revision.objects.latest("number").code_digest == "b" * 64
+
+
+def test_a_backup_with_what_is_refused_by_now_is_not_restored(
+    alice: User, deployment: Deployment
+) -> None:
+    variable = {"key": "LD_PRELOAD", "value": "/tmp/x.so", "secret_id": ""}
+    before = deployment.wanted
+    assert before
+    Revision.objects.filter(pk=before.pk).update(config=before.config | {"variables": [variable]})
+    backup = make_backup(alice, Deployment.objects.get(pk=deployment.pk))
+
+    with pytest.raises(Refused, match="This backup cannot be restored. LD_PRELOAD is reserved"):
+        restoring.restore_backup(actor=alice, backup=backup, typed_name="etl-prod")
+
+    assert Revision.objects.filter(deployment=deployment).count() == 1
 
 
 def test_an_upgrade_is_undone_by_the_backup_of_before(

@@ -121,13 +121,17 @@ def test_junk_is_left_out_with_a_note(tmp_path: Path) -> None:
         ".DS_Store": b"\0",
         "__pycache__/a.pyc": b"\0",
         ".git/HEAD": b"x",
+        ".ipynb_checkpoints/a-checkpoint.py": DAG,
+        ".idea/workspace.xml": b"x",
+        "lib/.mypy_cache/3.12/a.json": b"x",
     }
 
     archive = build(tmp_path, zip_of(files))
 
     assert paths(archive) == ["a.py"]
     assert archive.notes == (
-        "Skipped, because Airflow does not use it: .DS_Store, .git, __MACOSX, __pycache__.",
+        "Skipped, because Airflow does not use it: .DS_Store, .git, .idea, .ipynb_checkpoints, "
+        ".mypy_cache, __MACOSX, __pycache__.",
     )
 
 

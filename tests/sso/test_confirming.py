@@ -17,7 +17,7 @@ from apps.access.grants.services import grant
 from apps.accounts.models import User
 from apps.accounts.sessions.services import SIGNED_IN_AT
 from apps.organizations.models import Organization
-from apps.sso.models import SSOConnection
+from apps.sso.models import Domain, SSOConnection
 from tests.conftest import role
 from tests.sso import identity_provider
 from tests.sso.conftest import Browser, way_out, words_of
@@ -155,6 +155,23 @@ def test_a_person_with_a_password_is_asked_for_that_first(browser: Browser, dana
 
     assert asked["Location"].startswith(reverse("account_reauthenticate"))
     assert "Use single sign-on" in words_of(shown)
+
+
+def test_a_password_that_signs_nobody_in_confirms_nobody(
+    browser: Browser, dana: User, domain: Domain
+) -> None:
+    dana.set_password("a long enough passphrase")
+    dana.save()
+    browser.client.force_login(dana)
+    _an_hour_passes(browser.client)
+    Domain.objects.update(is_enforced=True)
+
+    typed = {"password": "a long enough passphrase"}
+    tried = browser.client.post(reverse("account_reauthenticate"), typed)
+    asked = browser.client.get(reverse("account_set_password"))
+
+    assert tried.status_code in (302, 403)
+    assert asked["Location"].startswith(reverse("sso:confirm"))
 
 
 def test_without_a_connection_the_page_says_what_to_do(

@@ -20,7 +20,11 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.core.errors import Invalid
 from apps.organizations.models import Organization
-from apps.sso.connections.services import create_connection
+from apps.sso.connections.services import (
+    client_secret_of,
+    create_connection,
+    update_connection,
+)
 from apps.sso.models import Domain, SSOConnection
 from apps.sso.protocols.identity_providers import discover
 from apps.sso.protocols.outgoing import OutgoingFailed, fetch
@@ -104,6 +108,27 @@ def test_groups_are_asked_for_where_they_are_offered(
 def test_the_secret_is_sealed_at_rest(connection: SSOConnection) -> None:
     assert CLIENT_SECRET.encode() not in bytes(connection.client_secret)
     assert CLIENT_SECRET not in str(connection.config)
+
+
+@pytest.mark.parametrize(
+    "change", [{"issuer": "https://evil.test"}, {"ca_certificate": "of somebody else"}]
+)
+def test_the_secret_goes_to_no_server_that_it_was_not_entered_for(
+    connection: SSOConnection, alice: User, change: dict[str, str]
+) -> None:
+    config = {**connection.config, **change}
+    with pytest.raises(Invalid, match="Enter the client secret again") as refused:
+        update_connection(actor=alice, connection=connection, config=config, replaces=True)
+    assert refused.value.field == "client_secret"
+    connection.refresh_from_db()
+    assert client_secret_of(connection) == CLIENT_SECRET
+
+    fields = {"config": config, "client_secret": "another", "replaces": True}
+    update_connection(actor=alice, connection=connection, **fields)
+    update_connection(actor=alice, connection=connection, config={**config, "scopes": ["openid"]})
+
+    connection.refresh_from_db()
+    assert client_secret_of(connection) == "another"
 
 
 LATE, ELSEWHERE = "compare those of both machines", "not in a verified domain of"

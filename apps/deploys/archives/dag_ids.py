@@ -7,6 +7,7 @@ so ids that are put together at run time are not judged.
 import ast
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 # A tree takes some hundred times the memory of its source, and long to walk. The rest of the work
@@ -47,7 +48,7 @@ def ids_in(source: bytes) -> set[str]:
         nodes = list(_reached_nodes(tree))
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return set()
-    names = _airflow_names(nodes)
+    names, constants = _airflow_names(nodes), _constants(tree, nodes)
     # A decorated function makes its DAG only when it is called.
     called = {
         node.func.id
@@ -57,9 +58,9 @@ def ids_in(source: bytes) -> set[str]:
     found: set[str | None] = set()
     for node in nodes:
         if isinstance(node, ast.Call) and _target(node.func, names) == "DAG":
-            found.add(_given_id(node))
+            found.add(_given_id(node, constants))
         elif isinstance(node, ast.FunctionDef) and node.name in called:
-            found.update(_decorated_ids(node, names))
+            found.update(_decorated_ids(node, names, constants))
     return {dag_id for dag_id in found if dag_id and VALID_ID.fullmatch(dag_id)}
 
 
@@ -119,17 +120,44 @@ def _target(node: ast.expr, names: dict[str, str]) -> str:
     return node.attr if isinstance(base, ast.Name) and base.id in names else ""
 
 
-def _decorated_ids(node: ast.FunctionDef, names: dict[str, str]) -> Iterator[str | None]:
+def _decorated_ids(
+    node: ast.FunctionDef, names: dict[str, str], constants: dict[str, str]
+) -> Iterator[str | None]:
     for decorator in node.decorator_list:
         if isinstance(decorator, ast.Call):
             if _target(decorator.func, names) == "dag":
-                yield _given_id(decorator, default=node.name)
+                yield _given_id(decorator, constants, default=node.name)
         elif _target(decorator, names) == "dag":
             yield node.name
 
 
-def _given_id(call: ast.Call, default: str | None = None) -> str | None:
-    """Return the id that a call is given, None if it is not a literal."""
+def _constants(tree: ast.Module, nodes: list[ast.AST]) -> dict[str, str]:
+    """Return the texts that names of the module stand for, of names that are bound only once."""
+    bound = Counter(
+        node.id if isinstance(node, ast.Name) else node.arg
+        for node in nodes
+        if isinstance(node, ast.arg) or (isinstance(node, ast.Name) and _is_bound(node))
+    )
+    found = {}
+    for statement in tree.body:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign):
+            continue
+        value = statement.value
+        if not isinstance(value, ast.Constant) or not isinstance(value.value, str):
+            continue
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        for target in targets:
+            if isinstance(target, ast.Name) and bound[target.id] == 1:
+                found[target.id] = value.value
+    return found
+
+
+def _is_bound(name: ast.Name) -> bool:
+    return not isinstance(name.ctx, ast.Load)
+
+
+def _given_id(call: ast.Call, constants: dict[str, str], default: str | None = None) -> str | None:
+    """Return the id that a call is given, None if it is neither a literal nor a constant."""
     if call.args:
         given: ast.expr | None = call.args[0]
     elif any(keyword.arg is None for keyword in call.keywords):
@@ -138,6 +166,8 @@ def _given_id(call: ast.Call, default: str | None = None) -> str | None:
         given = next((word.value for word in call.keywords if word.arg == "dag_id"), None)
     if given is None:
         return default
+    if isinstance(given, ast.Name):
+        return constants.get(given.id)
     if not isinstance(given, ast.Constant) or not isinstance(given.value, str):
         return None
     return given.value or default

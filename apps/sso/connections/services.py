@@ -28,6 +28,9 @@ from apps.sso.encryption import add_encryption_key
 from apps.sso.linking.reach import is_owner
 from apps.sso.models import BypassLink, SSOConnection
 
+# Of the configuration: who gets the client secret.
+RECEIVER_OF_SECRET = ("issuer", "ca_certificate")
+
 
 def new_key(*, organization: Organization) -> str:
     """Make a key for a connection to come: the identity provider is told its addresses first."""
@@ -73,16 +76,18 @@ def update_connection(*, actor: User, connection: SSOConnection, **fields: Any) 
     """Change an identity provider. A change that affects sign-in disables it until it is tested
     again; certificates that an owner replaces do not.
 
-    An empty `client_secret` keeps the stored one. Another identity provider needs `replaces`,
-    because the people of the former one are not those of this one. Raises Invalid, RightsExceeded
-    when the connection gives roles that the actor may not, and Refused when a domain that enforces
-    SSO would lose its last connection.
+    An empty `client_secret` keeps the stored one, for the same identity provider alone. Another one
+    needs `replaces`, because the people of the former one are not those of this one. Raises
+    Invalid, RightsExceeded when the connection gives roles that the actor may not, and Refused when
+    a domain that enforces SSO would lose its last connection.
     """
     client_secret = fields.pop("client_secret", "")
     replaces = fields.pop("replaces", False)
     lock_memberships(on=connection.organization)
     changed = {name for name, value in fields.items() if getattr(connection, name) != value}
     _check_changes(actor, connection, {name: fields[name] for name in changed})
+    if "config" in changed and not client_secret:
+        _keep_secret_from_others(connection, fields["config"])
     changes = {name: _words(connection, name, fields[name]) for name in changed}
     if client_secret:
         changes["client_secret"] = ["set", "replaced"]
@@ -115,6 +120,19 @@ def _check_changes(actor: User, connection: SSOConnection, fields: dict[str, Any
         check_reason(actor=actor, organization=organization, reason=reason)
     if "default_role" in fields:
         check_newcomer_role(actor=actor, organization=organization, key=fields["default_role"])
+
+
+def _keep_secret_from_others(connection: SSOConnection, config: dict[str, Any]) -> None:
+    """Raise Invalid where the stored secret would go to a server that it was not entered for: who
+    names one, or whom its certificate is checked against, could read it there.
+    """
+    before = connection.config
+    is_same = all(before.get(name, "") == config.get(name, "") for name in RECEIVER_OF_SECRET)
+    if connection.client_secret and not is_same:
+        raise Invalid(
+            "Enter the client secret again: the stored one is sent to no other identity provider.",
+            field="client_secret",
+        )
 
 
 @transaction.atomic

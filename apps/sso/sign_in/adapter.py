@@ -74,7 +74,13 @@ class AccountAdapter(PortalAccountAdapter):
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
         methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
-        if user.is_authenticated and (not methods or connections_of(user=user)):
+        if not user.is_authenticated:
+            return methods
+        has_identity = bool(connections_of(user=user))
+        if has_identity and self.requires_single_sign_on(self.request, user.email):
+            # What signs nobody in confirms nobody, either.
+            methods = []
+        if not methods or has_identity:
             way = {"id": "sso", "description": "Use single sign-on", "url": reverse("sso:confirm")}
             methods.append(way)
         return methods
