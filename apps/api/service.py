@@ -12,7 +12,7 @@ from apps.api.changes import deploys, drift, hibernation, operations, revisions
 from apps.api.deployments import differences, environment, items, logs, options, promotions
 from apps.api.git import branches, repositories, sources
 from apps.api.moving import bulk_actions, copies, environment_files, transfers
-from apps.api.observing import dags, history, incidents, remote_write, scaling
+from apps.api.observing import dags, history, incidents, remote_write, scaling, waiting
 from apps.api.people import custom_roles, teams, tokens, users
 from apps.api.places import cloud_clusters, deployment_settings, organizations, workspaces
 from apps.api.reporting import objectives, prices, usage, webhooks
@@ -60,6 +60,7 @@ ROUTERS = (
     sources.router,
     history.router,
     scaling.router,
+    waiting.router,
     dags.router,
     incidents.router,
     remote_write.router,

@@ -160,7 +160,7 @@ class Notice:
     """A recent warning of the data plane; equal ones are counted, not repeated.
 
     `object` is `Pod/scheduler-7c9f`, `reason` a word of the data plane (`FailedScheduling`).
-    `is_over`: its object is gone, or has become ready since.
+    `is_over`: its object is gone, has become ready since, or has found the node that it lacked.
     """
 
     object: str

@@ -14,10 +14,13 @@ from apps.deployments.models import Operation, Revision
 from apps.observability.incidents.models import Incident
 from tests.dags.conftest import _sign_in_key as _sign_in_key  # a fixture
 from tests.dags.conftest import airflow as airflow  # a fixture
+from tests.dags.conftest import open_secrets
 from tests.dags.stand_in import a_run
 from tests.observability.example_scaling import put_recording
 from tests.observability.incidents import make_incident, observe
 from tests.observability.test_analytics_pages import put_history
+from tests.observability.test_why import ASKED, SAID, answer
+from tests.observability.test_why import PATH as WHY
 
 
 @pytest.fixture
@@ -127,6 +130,30 @@ def test_dags_of_all_deployments_are_one_list_and_runs_come_from_airflow(
     assert program.get(f"{path}/dags/orders_daily/runs").status_code == 503
     elsewhere = program_of(charlie, at=charlie.organizationgrant_set.get().content_object)
     assert elsewhere.get("/dags").status_code == 404
+
+
+def test_a_program_reads_which_tasks_wait_and_why(alice, deployment, path, program_of, plane):
+    open_secrets(deployment)
+    asked = {"dagId": "orders", "runId": "manual__1", "taskId": "load"}
+    row = ["orders", "manual__1", "load", -1, "queued", "gpu", 400]
+    told = {**SAID, "instance": {**SAID["instance"], "state": "queued", "queue": "gpu"}}
+    program = program_of(alice)
+    answer(plane, WHY, {"waiting": [row]})
+    answer(plane, ASKED, told)
+
+    (waiting,) = program.get(f"{path}/waiting-tasks").json()["waitingTasks"]
+    found = program.get(f"{path}/waiting-tasks/reason", **asked).json()
+
+    assert (waiting["taskId"], waiting["mapIndex"], waiting["waitingSeconds"]) == ("load", -1, 400)
+    assert (found["reason"], found["state"]) == ("queue-missing", "queued")
+    assert "The DAG is not paused" in found["checks"]
+    answer(plane, ASKED, {**SAID, "instance": None})
+    assert program.get(f"{path}/waiting-tasks/reason", **asked).status_code == 404
+    answer(plane, ASKED, {})
+    assert program.get(f"{path}/waiting-tasks/reason", **asked).status_code == 503
+    for wrong in ({"dagId": ""}, {"taskId": "x" * 300}, {"mapIndex": -2}, {"mapIndex": "x"}):
+        response = program.get(f"{path}/waiting-tasks/reason", **{**asked, **wrong})
+        assert response.status_code == 400, wrong
 
 
 def test_revisions_and_operations_are_read_and_a_revision_is_restored(

@@ -205,6 +205,8 @@ TABLE: dict[str, str] = {
     "GetScalingRecommendation": "deployment.view",
     "ListDags": ANY,
     "ListDagRuns": "deployment.airflow.view",
+    "ListWaitingTasks": "deployment.airflow.view",
+    "ExplainWaitingTask": "deployment.airflow.view",
     "ListIncidents": ANY,
     "GetIncident": "deployment.view",
     "RespondToIncident": "deployment.airflow.run",

@@ -7,9 +7,10 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlencode
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, JOB_LABEL
 from tests.cluster.node import Node
@@ -94,6 +95,12 @@ class GreetingPlugin(AirflowPlugin):
     macros = [greet]
 """,
     "include/greetings.py": "from greeting_words import greet\n",
+}
+# Titles of why a task waits.
+REASONS = {
+    "scaling-stuck": "does not scale",
+    "quota": "A quota of the namespace is used up",
+    "pod-pending": "The cluster finds no node",
 }
 N_DAGS, DAG_BYTES = 100, 52_000
 
@@ -221,6 +228,44 @@ def test_a_burst_scales_from_zero_and_back_and_loses_no_task(place: Place) -> No
     assert {task["try_number"] for task in tasks} == {1}
     assert most == 3
     assert all("slept" in log for log in logs)
+
+
+def test_it_is_said_why_no_worker_comes(place: Place) -> None:
+    """KEDA is held, then a quota has no room, then no node takes pods; each is the one reason."""
+    kubectl, inside = place.node.kubectl, ("-n", place.namespace)
+    [node] = place.node.objects("nodes", "default")
+    name = node["metadata"]["name"]
+    paused = "autoscaling.keda.sh/paused"
+    eventually(lambda: not place.pods("worker"), seconds=120)
+    place.open_overview()
+    airflow = steps.open_airflow(place.page)
+    steps.wait_for_dag(airflow, f"/{place.ref}/", "welcome")
+
+    kubectl(*inside, "annotate", "scaledobject", "worker-default", f"{paused}=true")
+    run = trigger(airflow, place.ref, "welcome")
+    eventually(lambda: _is_said("scaling-stuck", place, airflow, run), seconds=60, every=1)
+    kubectl(*inside, "create", "quota", "no-more", "--hard=pods=1")
+    kubectl(*inside, "annotate", "scaledobject", "worker-default", f"{paused}-")
+    eventually(lambda: _is_said("quota", place, airflow, run), seconds=60, every=1)
+    kubectl("cordon", name)
+    kubectl(*inside, "delete", "quota", "no-more")
+    eventually(lambda: _is_said("pod-pending", place, airflow, run), seconds=90, every=1)
+    place.ada.look()
+    kubectl("uncordon", name)
+    eventually(lambda: read(airflow, run)["state"] == "success", seconds=180, every=1)
+    airflow.close()
+
+
+def _is_said(reason: str, place: Place, airflow: Page, run: str) -> bool:
+    """Return whether this, and none of the others, is why the first task of a run waits."""
+    waiting = [task for task in tasks_of(airflow, run) if task["state"] == "queued"]
+    if not waiting:
+        return False
+    asked = {name: waiting[0][name] for name in ("task_id", "map_index")}
+    asked |= {"dag_id": run.split("/")[5], "run_id": unquote(run.split("/")[7])}
+    place.page.goto(f"/d/{place.ref}/why/?{urlencode(asked)}")
+    title = " ".join(place.page.locator("#why .answer h3").all_inner_texts())
+    return [key for key, words in REASONS.items() if words in title] == [reason]
 
 
 def test_an_edit_rolls_out_and_restarts_only_what_it_changes(place: Place) -> None:

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 
 from apps.dataplane.errors import DataPlaneError, Permanent
+from apps.dataplane.local.airflow.metadata import database
+from apps.dataplane.local.layout import Folder, read_state
 from apps.dataplane.local.machine.cleanup import SUPERVISORD, find_leftovers
 from apps.dataplane.local.plane import LocalPlane
 from apps.dataplane.spec import VariableSpec
@@ -41,6 +44,9 @@ with DAG("burst", schedule=None, default_args={"retries": 0}):
     wait.expand(number=[1, 2, 3, 4])
     for number in range(4):
         BashOperator(task_id=f"shell_{number}", bash_command="sleep SECONDS")
+
+with DAG("single", schedule=None):
+    BashOperator(task_id="one", bash_command="true")
 """
 # Long enough that some run while supervisord is away and everything starts again.
 LONG_BURST = BURST.replace("SECONDS", "25")
@@ -154,6 +160,28 @@ def test_stopping_a_worker_lets_its_shell_task_finish(world: LocalWorld, tmp_pat
 
 def _running(world: LocalWorld, run_id: str, dag_id: str = "burst") -> int:
     return sum(task["state"] == "running" for task in world.run(dag_id, run_id)["tasks"])
+
+
+def test_a_worker_that_hangs_is_one_that_takes_no_task(world: LocalWorld, tmp_path: Path):
+    world.apply(queues=(DEFAULT_QUEUE,), code=make_code(tmp_path, {"burst.py": BURST}))
+    _wait_for_one_worker(world)
+    [worker] = [pid for name, pid in world.pids().items() if "--worker-" in name]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        run_id = world.trigger("single")
+        task = TaskName(dag_id="single", run_id=run_id, task_id="one")
+        eventually(lambda: world.run("single", run_id)["tasks"][0]["state"] == "queued")
+        assert reason_of(world, task) == "nothing"
+        # Instead of five minutes.
+        path = Folder(world.home, world.spec.ref)
+        url = database.deployment_url(world.plane.config, path, read_state(path))
+        with psycopg.connect(url) as connection:
+            moved = "queued_dttm = queued_dttm - interval '6 minutes'"
+            connection.execute(f"UPDATE task_instance SET {moved} WHERE dag_id = 'single'")  # noqa: S608
+        assert reason_of(world, task) == "taken-by-none"
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    world.succeeded("single", run_id)
 
 
 def test_an_edit_restarts_only_what_it_changes(world: LocalWorld):

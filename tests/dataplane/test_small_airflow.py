@@ -973,13 +973,20 @@ def silent(world: LocalWorld, *, program: str, job: str) -> Iterator[None]:
 
 def change_database(world: LocalWorld, statement: str) -> None:
     """Change the metadata database of the shared Airflow behind its back."""
+    with open_database(world) as connection:
+        connection.execute(statement)
+
+
+@contextlib.contextmanager
+def open_database(world: LocalWorld) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """Open the metadata database of the shared Airflow, to change it."""
     assert world.spec
     folder = Folder(world.home, world.spec.ref)
     state = read_state(folder)
     assert state
     with database.deployment_connection(world.plane.config, folder, state) as connection:
         connection.execute("SET default_transaction_read_only = off")
-        connection.execute(statement)
+        yield connection
 
 
 def _shown(world: LocalWorld) -> State | None:
@@ -1020,6 +1027,7 @@ def test_it_is_said_why_each_task_waits(world: LocalWorld, tmp_path: Path) -> No
     world.apply(code=make_code(tmp_path, waiting_dags.FILES))
     pool = {"name": waiting_dags.POOL, "slots": 1}
     world.plane.airflow(spec=world.spec, method="POST", path="/api/v2/pools", json=pool)
+    _hold_up_the_scheduler(world)
     runs = _start_what_waits(world)
     found: dict[Any, str] = {}
 
@@ -1039,7 +1047,6 @@ def test_it_is_said_why_each_task_waits(world: LocalWorld, tmp_path: Path) -> No
         assert mapped == {"task-limit", "started"}
         early = ("why_start", 0, "early", -1)
         assert _reason(world, runs, *early) != "not there yet"
-        assert _reason(world, runs, *waiting_dags.NEVER_MADE) == "not there yet"
         listed = world.airflow("GET", "/auth/portal/why")["waiting"]
         assert {"why_pool", "why_deferred", "why_paused"} <= {row[0] for row in listed}
         nowhere = {"dag_id": "why_pool", "run_id": "none", "task_id": "second"}
@@ -1051,9 +1058,29 @@ def test_it_is_said_why_each_task_waits(world: LocalWorld, tmp_path: Path) -> No
                 world.airflow("PATCH", path, {"state": "failed"})
 
 
+def _hold_up_the_scheduler(world: LocalWorld) -> None:
+    """As another scheduler does that hangs while it queues tasks: nothing says so."""
+    dag_id = "why_unknown"
+    with open_database(world) as connection, connection.transaction():
+        connection.execute("SELECT pool FROM slot_pool FOR UPDATE")
+        run_id = world.trigger(dag_id)
+        name = TaskName(dag_id=dag_id, run_id=run_id, task_id="quick")
+        eventually(lambda: reason_of(world, name) == "nothing", seconds=60)
+        eventually(lambda: world.run(dag_id, run_id)["tasks"][0]["state"] == "scheduled")
+        # Instead of the minute that is usual.
+        moved = "scheduled_dttm = scheduled_dttm - interval '2 minutes'"
+        change_database(world, f"UPDATE task_instance SET {moved} WHERE dag_id = '{dag_id}'")  # noqa: S608 - of this file
+        assert reason_of(world, name) == "unknown"
+    world.succeeded(dag_id, run_id)
+    cleared = {"dry_run": False, "dag_run_id": run_id, "reset_dag_runs": False}
+    cleared |= {"only_failed": False, "task_ids": ["quick"]}
+    world.airflow("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", cleared)
+    assert reason_of(world, name) == "run-over"
+
+
 def _start_what_waits(world: LocalWorld) -> dict[str, list[str]]:
     """Start the runs; the one that must end first, while there is room for it."""
-    runs: dict[str, list[str]] = {waiting_dags.AFTER_A_FAILURE: _fail_and_follow(world)}
+    runs = {dag_id: _fail_and_follow(world, dag_id) for dag_id in waiting_dags.AFTER_A_FAILURE}
     for running, dag_ids in waiting_dags.GROUPS:
         eventually(lambda wanted=running: _running(world) == wanted, seconds=90)
         for dag_id in dag_ids:
@@ -1086,8 +1113,7 @@ def _has_started(world: LocalWorld, runs: dict[str, list[str]]) -> bool:
     )
 
 
-def _fail_and_follow(world: LocalWorld) -> list[str]:
-    dag_id = waiting_dags.AFTER_A_FAILURE
+def _fail_and_follow(world: LocalWorld, dag_id: str) -> list[str]:
     path = f"/api/v2/dags/{dag_id}"
     eventually(lambda: _version(world, dag_id), seconds=90)
     world.airflow("PATCH", path, {"is_paused": False})

@@ -53,9 +53,14 @@ with DAG("why_upstream", schedule=None):
     napping("before") >> napping("after")
 with DAG("why_past", schedule=None):
     task(task_id="past", depends_on_past=True)(fail)()
+with DAG("why_downstream", schedule=None):
+    first = task(task_id="past", wait_for_downstream=True)(lambda: None)()
+    first >> task(task_id="after")(fail)()
 with DAG("why_start", schedule=None):
     napping("early", start_date=datetime(2025, 1, 1, tzinfo=UTC))
     napping("late", start_date=datetime(2099, 1, 1, tzinfo=UTC))
+with DAG("why_unknown", schedule=None):
+    task(task_id="quick")(lambda: None)()
 with DAG("why_retry", schedule=None):
     task(task_id="again", retries=2, retry_delay=timedelta(hours=1))(fail)()
 with DAG("why_deferred", schedule=None):
@@ -88,7 +93,9 @@ REASONS = {
     ("why_max_runs", 1, "only", -1): "max-active-runs",
     ("why_upstream", 0, "after", -1): "upstream",
     ("why_past", 1, "past", -1): "depends-on-past",
+    ("why_downstream", 1, "past", -1): "depends-on-past",
     ("why_no_pool", 1, "lost", -1): "starts-later",
+    ("why_start", 0, "late", -1): "before-start-date",
     ("why_retry", 0, "again", -1): "retry",
     ("why_deferred", 0, "away", -1): "deferred",
     ("why_reschedule", 0, "sensor", -1): "reschedule",
@@ -108,30 +115,27 @@ BODIES = {
     ("why_no_pool", 1): {"logical_date": None, "run_after": "2099-01-01T00:00:00Z"},
     ("why_start", 0): {"logical_date": "2026-01-03T00:00:00Z"},
 }
-# Airflow makes no instance of a task in a run before its start date.
-NEVER_MADE = ("why_start", 0, "late", -1)
-AFTER_A_FAILURE, PAUSED, MAPPED = "why_past", "why_paused", "why_task_limit"
+AFTER_A_FAILURE = ("why_past", "why_downstream")
+PAUSED, MAPPED = "why_paused", "why_task_limit"
 # Reasons that a real Airflow is made to give by other tests, and by which.
 ELSEWHERE = {
-    "started": "test_small_airflow.py",
-    "executor-slots": "test_small_airflow.py",
-    "parallelism": "test_small_airflow.py",
-    "scheduler-away": "test_small_airflow.py",
-    "triggerer-away": "test_small_airflow.py",
-    "queue-missing": "test_full_queue.py",
-    "workers-at-max": "test_full_queue.py",
-    "no-workers": "test_local_airflow.py",
-    "scaling-up": "test_local_airflow.py",
-    "nothing": "test_local_airflow.py",
-}
-# What no test makes: it needs a cluster, minutes, or a backfill.
-NOT_MADE = {
-    "before-start-date",
-    "pod-pending",
-    "quota",
-    "run-over",
-    "scaling-stuck",
-    "taken-by-none",
-    "unknown",
-    "workers-crash",
+    "started": "dataplane/test_small_airflow.py",
+    "executor-slots": "dataplane/test_small_airflow.py",
+    "parallelism": "dataplane/test_small_airflow.py",
+    "scheduler-away": "dataplane/test_small_airflow.py",
+    "triggerer-away": "dataplane/test_small_airflow.py",
+    "unknown": "dataplane/test_small_airflow.py",
+    "run-over": "dataplane/test_small_airflow.py",
+    "broker-away": "dataplane/test_full_queue.py",
+    "execution-api-away": "dataplane/test_full_queue.py",
+    "queue-missing": "dataplane/test_full_queue.py",
+    "workers-at-max": "dataplane/test_full_queue.py",
+    "workers-crash": "dataplane/test_full_queue.py",
+    "no-workers": "dataplane/test_local_airflow.py",
+    "scaling-up": "dataplane/test_local_airflow.py",
+    "nothing": "dataplane/test_local_airflow.py",
+    "taken-by-none": "dataplane/test_local_airflow.py",
+    "pod-pending": "cluster/test_portal_with_a_cluster.py",
+    "quota": "cluster/test_portal_with_a_cluster.py",
+    "scaling-stuck": "cluster/test_portal_with_a_cluster.py",
 }

@@ -13,6 +13,8 @@ PATH = "/auth/portal/why"
 MOST_LISTED, MOST_UPSTREAM = 100, 5
 NAME_CHARACTERS = 250
 MOST = 10**12
+# The state of a task instance that Airflow did not make.
+ABSENT = "absent"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,9 @@ class Facts:
 
     Durations are seconds; those called `…_in_…` lie ahead and are negative when past. `logical_at`
     of the run and `starts_at`, the start date of the task, are Unix times. `jobs` maps
-    Airflow's own processes to how long their last heartbeat is ago.
+    Airflow's own processes to how long their last heartbeat is ago. `past` is what must succeed in
+    the run before and did not, where a task waits for what is after it there. `taken` counts
+    queued tasks, this one or the first of its queue, that workers have and Airflow was not told of.
     """
 
     state: str
@@ -86,7 +90,6 @@ class Facts:
     queued: int = 0
     queue_running: int = 0
     queue_queued: int = 0
-    previous_run_state: str = ""
     previous_state: str = ""
     trigger: str = ""
     trigger_seconds: int | None = None
@@ -99,9 +102,13 @@ class Facts:
     trigger_rule: str = ""
     upstream: tuple[str, ...] = ()
     upstream_count: int = 0
+    past: tuple[str, ...] = ()
     jobs: Mapping[str, int] = field(default_factory=dict)
     parallelism: int | None = None
     schedulers: int = 0
+    is_broker_reached: bool | None = None
+    taken: int = 0
+    taken_seconds: int | None = None
 
 
 def waiting_tasks(deployment: Deployment) -> list[WaitingTask]:
@@ -126,12 +133,14 @@ def facts_in(said: Mapping[str, Any]) -> Facts | None:
         raise AirflowSilent(UNREADABLE)
     instance, task = said["instance"], said.get("task")
     if instance is None:
-        return None
+        return _absent(said)
     if not isinstance(instance, dict) or not isinstance(task, dict):
         raise AirflowSilent(UNREADABLE)
     jobs = {str(row[0]): row for row in said["jobs"] if isinstance(row, list) and len(row) == 3}
     heartbeats = {kind: _number(row[2]) for kind, row in jobs.items()}
-    upstream = said.get("upstream")
+    broker = said.get("broker")
+    broker = broker if isinstance(broker, dict) else {}
+    is_reached = broker.get("is_reached")
     read: dict[str, Any] = {name: _name(instance.get(name)) for name in _NAMES}
     read |= {name: _count(instance.get(name)) for name in _COUNTS}
     read |= {name: _number(instance.get(name)) for name in _NUMBERS}
@@ -145,14 +154,26 @@ def facts_in(said: Mapping[str, Any]) -> Facts | None:
         starts_at=_number(task.get("start_date")),
         retry_delay=_number(task.get("retry_delay")),
         trigger_rule=_name(task.get("trigger_rule")),
-        upstream=tuple(_name(one) for one in upstream[:MOST_UPSTREAM])
-        if isinstance(upstream, list)
-        else (),
+        upstream=_listed(said.get("upstream")),
+        past=_listed(said.get("past")),
         upstream_count=_count(said.get("upstream_count")),
         jobs={kind: age for kind, age in heartbeats.items() if age is not None},
         parallelism=_number(said.get("parallelism")) or None,
         schedulers=_count(jobs["SchedulerJob"][1]) if "SchedulerJob" in jobs else 0,
+        is_broker_reached=is_reached if isinstance(is_reached, bool) else None,
+        taken=_count(broker.get("taken")),
+        taken_seconds=_number(broker.get("taken_seconds")),
     )
+
+
+def _absent(said: Mapping[str, Any]) -> Facts | None:
+    """Return that a run has no instance of a task that starts later, None for any other cause."""
+    task = said.get("task")
+    starts_at = _number(task.get("start_date")) if isinstance(task, dict) else None
+    logical_at = _number(said.get("logical_at"))
+    if starts_at is None or logical_at is None or logical_at >= starts_at:
+        return None
+    return Facts(state=ABSENT, logical_at=logical_at, starts_at=starts_at)
 
 
 _NAMES = (
@@ -160,7 +181,6 @@ _NAMES = (
     "queue",
     "pool",
     "run_state",
-    "previous_run_state",
     "previous_state",
     "trigger",
 )
@@ -180,7 +200,6 @@ _COUNTS = (
 _NUMBERS = (
     "pool_total",
     "run_starts_in_seconds",
-    "logical_at",
     "run_queued_seconds",
     "queued_seconds",
     "scheduled_seconds",
@@ -204,6 +223,10 @@ def _waiting(row: list[Any]) -> WaitingTask | None:
         map_index=-1 if index is None else index,
     )
     return WaitingTask(name=name, state=_name(state), queue=_name(queue), seconds=_number(seconds))
+
+
+def _listed(value: object) -> tuple[str, ...]:
+    return tuple(_name(one) for one in value[:MOST_UPSTREAM]) if isinstance(value, list) else ()
 
 
 def _name(value: object) -> str:

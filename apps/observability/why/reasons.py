@@ -12,13 +12,31 @@ from datetime import UTC, datetime
 
 from apps.core.words import duration_in_words
 from apps.dataplane.spec import ExecutorName
-from apps.observability.why.facts import Facts
+from apps.observability.why.facts import ABSENT, Facts
 
 SILENT_SECONDS = 60
 # A worker of a cluster may need a pod; here it needs a process.
 USUAL_WAIT_SECONDS, LONG_WAIT_SECONDS = 60, 300
-NOT_STARTED = ("none", "scheduled", "queued", "deferred", "up_for_retry", "up_for_reschedule")
+# From taking a task to reporting it, on a machine that is busy.
+TAKEN_SECONDS = 30
+NOT_STARTED = (
+    "none",
+    "scheduled",
+    "queued",
+    "deferred",
+    "up_for_retry",
+    "up_for_reschedule",
+    ABSENT,
+)
 UNLIMITED = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """The cluster's own words of why a pod does not start: a quota, or no node has room."""
+
+    message: str
+    is_quota: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +52,16 @@ class KnownQueue:
     state: str = ""
     detail: str = ""
     note: str = ""
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What the portal knows beside Airflow's facts. The words are the cluster's own, of its last
-    warnings, empty without one.
-    """
+    """What the portal knows beside Airflow's facts. `refusal` is of pods that run one task."""
 
     executor: ExecutorName
     queues: tuple[KnownQueue, ...] = ()
-    unschedulable: str = ""
-    quota: str = ""
+    refusal: Refusal | None = None
 
     def queue(self, name: str) -> KnownQueue | None:
         return next((queue for queue in self.queues if queue.name == name), None)
@@ -77,6 +93,8 @@ def reason_for(facts: Facts, known: Known) -> Reason:
 
 def checks_of(facts: Facts, known: Known) -> Iterator[str]:
     """Yield what was looked at and has room, in short sentences with numbers."""
+    if facts.state == ABSENT:
+        return
     if facts.pool_total is not None and not _pool(facts, known):
         total = "unlimited" if facts.pool_total == UNLIMITED else f"{facts.pool_total}"
         yield f"Pool {facts.pool}: {facts.pool_used} of {total} slots in use"
@@ -153,26 +171,30 @@ def _run_over(facts: Facts, known: Known) -> Reason | None:
 
 def _before_start(facts: Facts, known: Known) -> Reason | None:
     """A start date is compared with the logical date of the run, not with the clock."""
-    if facts.logical_at is None or facts.starts_at is None or facts.logical_at >= facts.starts_at:
+    if facts.logical_at is None or facts.starts_at is None:
         return None
     return _reason(
         "before-start-date",
         "The run lies before the start date of the task",
         f"The run is of {_day(facts.logical_at)}, the start date is {_day(facts.starts_at)}. "
-        "The task never starts in this run.",
+        "Airflow makes no instance of the task in this run.",
     )
 
 
 def _past(facts: Facts, known: Known) -> Reason | None:
-    is_met = facts.previous_state in ("", "success", "skipped")
-    if not facts.depends_on_past or is_met:
+    if not facts.depends_on_past:
         return None
-    was = "not started" if facts.previous_state == "none" else facts.previous_state
-    return _reason(
-        "depends-on-past",
-        "It waits for the same task of the run before",
-        f"There it is {was} (depends_on_past). It must succeed or be skipped first.",
-    )
+    if facts.previous_state not in ("", "success", "skipped"):
+        was = "not started" if facts.previous_state == "none" else facts.previous_state
+        message = f"There it is {was} (depends_on_past). It must succeed or be skipped first."
+    elif facts.past:
+        message = (
+            f"What comes after it there must succeed or be skipped first: {', '.join(facts.past)} "
+            "(wait_for_downstream)."
+        )
+    else:
+        return None
+    return _reason("depends-on-past", "It waits for the run before", message)
 
 
 def _upstream(facts: Facts, known: Known) -> Reason | None:
@@ -271,6 +293,30 @@ def _queue_missing(facts: Facts, known: Known) -> Reason | None:
     )
 
 
+def _broker_away(facts: Facts, known: Known) -> Reason | None:
+    if known.executor != "celery" or facts.is_broker_reached is not False:
+        return None
+    return _reason(
+        "broker-away",
+        "The broker of this Airflow does not answer",
+        "Tasks reach the workers through it. None starts until it is back; Airflow sends again "
+        "what was lost with it.",
+    )
+
+
+def _execution_api_away(facts: Facts, known: Known) -> Reason | None:
+    """Workers have tasks of which Airflow was not told for longer than that ever takes."""
+    since = facts.taken_seconds
+    if known.executor != "celery" or since is None or since < TAKEN_SECONDS:
+        return None
+    these = "this task or one before it" if facts.taken == 1 else f"{facts.taken} tasks"
+    return _reason(
+        "execution-api-away",
+        f"The workers of {facts.queue} do not reach Airflow's execution API",
+        f"They took {these} {duration_in_words(since)} ago and could not report it.",
+    )
+
+
 def _workers(facts: Facts, known: Known) -> Reason | None:
     queue = known.queue(facts.queue) if known.executor == "celery" else None
     if queue is None:
@@ -280,13 +326,24 @@ def _workers(facts: Facts, known: Known) -> Reason | None:
         return None
     if queue.workers_ready >= queue.max_workers:
         return _at_max(facts, queue)
+    if queue.state != "crashing" and (refused := _refused(_holding(queue))):
+        return refused
     if queue.state in ("crashing", "failed"):
         return _reason(
             "workers-crash",
             f"The workers of {queue.name} do not run",
             queue.detail or "They exit as soon as they are started.",
         )
-    return _pods(facts, known) or _scaling(facts, queue)
+    return _scaling(facts, queue)
+
+
+def _holding(queue: KnownQueue) -> Refusal | None:
+    """Return a refusal that still holds: a quota has room again once the workers lack other things,
+    while the cluster's warning about it stays for minutes.
+    """
+    refusal = queue.refusal
+    is_other = queue.state == "failed" and "quota" not in queue.detail
+    return None if refusal and refusal.is_quota and is_other else refusal
 
 
 def _at_max(facts: Facts, queue: KnownQueue) -> Reason:
@@ -325,16 +382,16 @@ def _scaling(facts: Facts, queue: KnownQueue) -> Reason:
     )
 
 
-def _pods(facts: Facts, known: Known) -> Reason | None:
-    if known.quota:
-        return _reason("quota", "A quota of the namespace is used up", known.quota)
-    if known.unschedulable:
-        return _reason("pod-pending", "The cluster finds no node for the pod", known.unschedulable)
-    return None
+def _refused(refusal: Refusal | None) -> Reason | None:
+    if refusal is None:
+        return None
+    if refusal.is_quota:
+        return _reason("quota", "A quota of the namespace is used up", refusal.message)
+    return _reason("pod-pending", "The cluster finds no node for the pod", refusal.message)
 
 
 def _task_pod(facts: Facts, known: Known) -> Reason | None:
-    return _pods(facts, known) if known.executor == "kubernetes" else None
+    return _refused(known.refusal) if known.executor == "kubernetes" else None
 
 
 def _taken_by_none(facts: Facts, known: Known) -> Reason | None:
@@ -345,9 +402,8 @@ def _taken_by_none(facts: Facts, known: Known) -> Reason | None:
     return _reason(
         "taken-by-none",
         "There is room, and no worker starts it",
-        f"It has been queued for {duration_in_words(age)}. The message may be lost with its "
-        "broker, or workers cannot reach Airflow's execution API. Airflow queues it again after "
-        "ten minutes.",
+        f"It has been queued for {duration_in_words(age)}. Its message may be lost, or the worker "
+        "that has it hangs. Airflow queues it again after ten minutes.",
     )
 
 
@@ -384,7 +440,8 @@ def _reschedule(facts: Facts, known: Known) -> Reason | None:
 Step = Callable[[Facts, Known], Reason | None]
 _RUN_QUEUED: tuple[Step, ...] = (_scheduler_away, _paused, _run_in_future, _max_active_runs)
 STEPS: dict[str, tuple[Step, ...]] = {
-    "none": (_scheduler_away, _paused, _run_over, _before_start, _past, _upstream),
+    ABSENT: (_before_start,),
+    "none": (_scheduler_away, _paused, _run_over, _past, _upstream),
     "scheduled": (
         _scheduler_away,
         _paused,
@@ -396,6 +453,8 @@ STEPS: dict[str, tuple[Step, ...]] = {
     ),
     "queued": (
         _queue_missing,
+        _broker_away,
+        _execution_api_away,
         _workers,
         _task_pod,
         _executor_slots,

@@ -35,6 +35,8 @@ IN_THE_FORM = {
 IN_A_LOG = {
     "workers-crash": "worker {queue}",
     "taken-by-none": "worker {queue}",
+    "execution-api-away": "worker {queue}",
+    "broker-away": "scheduler",
     "scheduler-away": "scheduler",
     "triggerer-away": "triggerer",
     "unknown": "scheduler",

@@ -9,12 +9,19 @@ from apps.access.scoped import scoped
 from apps.core.web.own_addresses import number_in
 from apps.dags.airflow.api import AirflowSilent
 from apps.deployments.models import Deployment
-from apps.observability.why.facts import NAME_CHARACTERS, TaskName, facts_about, waiting_tasks
+from apps.observability.why.facts import (
+    ABSENT,
+    NAME_CHARACTERS,
+    TaskName,
+    facts_about,
+    waiting_tasks,
+)
 from apps.observability.why.known import known_of
 from apps.observability.why.reasons import Reason, checks_of, reason_for
 from apps.observability.why.remedies import links_for
 
 STATE_WORDS = {
+    ABSENT: "was not made",
     "none": "waits for its turn",
     "scheduled": "ready, not queued",
     "queued": "queued",
@@ -25,8 +32,7 @@ STATE_WORDS = {
 GONE = Reason(
     key="gone",
     title="There is no such task",
-    message="It was removed, or its run was. Where a run lies before the start date of a task, "
-    "Airflow makes none. Choose another one.",
+    message="It was removed, or its run was. Choose another one.",
     tone="move",
 )
 

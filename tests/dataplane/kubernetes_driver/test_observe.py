@@ -229,6 +229,26 @@ def test_a_warning_is_over_when_its_pod_is_gone_done_or_got_ready_later() -> Non
     assert len(notices) == 6
 
 
+def test_that_no_node_was_found_is_over_when_one_is() -> None:
+    pods = [
+        pod(name, conditions=[{"type": "PodScheduled", "status": status}])
+        for name, status in (("placed", "True"), ("waiting", "False"))
+    ]
+    events = [
+        event(f"{name}-{reason}", reason, 30)
+        | {"involvedObject": {"kind": "Pod", "name": name, "uid": name}}
+        for name in ("placed", "waiting")
+        for reason in ("FailedScheduling", "Failed")
+    ]
+
+    notices = look({"Event": events, "Pod": pods}).notices or ()
+
+    assert len(notices) == 4
+    assert [(one.object, one.reason) for one in notices if one.is_over] == [
+        ("Pod/placed", "FailedScheduling")
+    ]
+
+
 def test_a_look_that_did_not_ask_for_warnings_says_so() -> None:
     assert look({}).notices is None
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
-from apps.dataplane.kubernetes.observe.objects.kstatus import condition, parse_time
+from apps.dataplane.kubernetes.observe.objects.kstatus import condition, is_true, parse_time
 from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.status import Notice
 
@@ -51,6 +51,8 @@ def _is_over(notice: Notice, pod: Manifest | None) -> bool:
     if not notice.object.startswith("Pod/"):
         return False
     if pod is None or (pod.get("status") or {}).get("phase") == "Succeeded":
+        return True
+    if notice.reason == "FailedScheduling" and is_true(pod, "PodScheduled"):
         return True
     ready = condition(pod, "Ready")
     since = parse_time(ready.get("lastTransitionTime")) if ready.get("status") == "True" else None

@@ -38,7 +38,7 @@ def policies(target: Target) -> tuple[Manifest, ...]:
     if cloud_of(target).addresses:
         found.append(_to_identity(target))
     if target.spec.executor == "celery":
-        found.append(_ingress(target, "redis", 6379, _pods("scheduler", "worker")))
+        found.append(_ingress(target, "redis", 6379, _pods("api-server", "scheduler", "worker")))
     if target.config.database is None:
         found.append(_ingress(target, "postgres", database.PORT, _to_database(target)))
     if target.spec.settings.pgbouncer:
