@@ -50,14 +50,20 @@ class PrivateIndex:
         relative.
         """
         for number, files in enumerate((WHEEL, NEEDY)):
+            self.add(folder, files, base=f"{self.origin}/team" if number == 0 else "../..")
+
+    def add(self, folder: Path, *versions: dict[str, str], base: str = "../..") -> None:
+        """Offer a package in some versions."""
+        links = ""
+        for files in versions:
             made = wheel(folder, files)
-            name = made.name.split("-")[0].replace("_", "-")
             content = made.read_bytes()
-            base = f"{self.origin}/team" if number == 0 else "../.."
             link = f"{base}/files/{made.name}#sha256={hashlib.sha256(content).hexdigest()}"
-            page = f'<!DOCTYPE html><html><body><a href="{link}">{made.name}</a></body></html>'
-            self.pages[f"/team/simple/{name}/"] = ("text/html", page.encode())
+            links += f'<a href="{link}">{made.name}</a>'
             self.pages[f"/team/files/{made.name}"] = ("application/octet-stream", content)
+        name = made.name.split("-")[0].replace("_", "-")
+        page = f"<!DOCTYPE html><html><body>{links}</body></html>"
+        self.pages[f"/team/simple/{name}/"] = ("text/html", page.encode())
 
 
 @contextmanager

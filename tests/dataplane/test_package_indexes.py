@@ -22,6 +22,7 @@ from apps.dataplane.local.projects.resolving import resolve
 from apps.dataplane.local.projects.sources import package_sources
 from apps.dataplane.spec import PackageIndex
 from tests.dataplane.private_index import ALLOWED, PASSWORD, PrivateIndex, private_index
+from tests.dataplane.project_images.servers import ANY, METADATA
 from tests.dataplane.specs import make_runtime
 
 CONFIG = LocalConfig(
@@ -86,6 +87,33 @@ def test_uv_locks_from_an_index_that_asks_who_it_is(index: PrivateIndex) -> None
     assert [one.name for one in lock.packages] == ["greeting-words"]
     assert "127.0.0.1" not in lock.text
     assert "invalid" not in lock.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken"),
+    [("eager", "1.0"), ("eager>=1", "1.0"), ("eager>=2.0rc1", "2.0rc1"), ("early", "0.1b2")],
+)
+def test_a_pre_release_is_taken_where_it_is_asked_for_or_there_is_no_other(
+    index: PrivateIndex, tmp_path: Path, asked: str, taken: str
+) -> None:
+    def version(name: str, number: str) -> dict[str, str]:
+        info = f"{name}-{number}.dist-info"
+        metadata = METADATA.format(name, number)
+        return {f"{name}.py": "", f"{info}/METADATA": metadata, f"{info}/WHEEL": ANY}
+
+    index.add(tmp_path, version("eager", "1.0"), version("eager", "2.0rc1"))
+    index.add(tmp_path, version("early", "0.1b1"), version("early", "0.1b2"))
+    spec = index.spec(secrets.token_hex(8), is_only=True)
+
+    lock = resolve(
+        config=CONFIG,
+        runtime=make_runtime(),
+        requirements=(asked,),
+        preferred={},
+        indexes=(spec,),
+    )
+
+    assert [one.version for one in lock.packages] == [taken]
 
 
 def failure_of(asked: PackageIndex, path: str = "/greeting-words/") -> DataPlaneError | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
+from django.db import connection
 
 from apps.access.scopes import grant_model
 from apps.accounts.models import User
@@ -18,11 +19,12 @@ from apps.deploys.git.servers import fetching, program
 from apps.deploys.git.services import (
     connect_repository,
     set_source,
+    set_state_token,
     test_repository,
     trust_new_host_key,
     update_repository,
 )
-from apps.deploys.models import Deploy, GitRepository, GitSource
+from apps.deploys.models import CommitState, Deploy, GitRepository, GitSource
 from apps.organizations.models import Workspace
 from tests.conftest import make_user, put_role, role
 from tests.deploys.git_servers import (
@@ -125,6 +127,42 @@ def test_a_push_becomes_a_deploy_that_names_its_commit(
     assert event.actor_label.startswith("Git repository 127.0.0.1")
     assert commit[:12] in str(event.changes)
     assert Operation.objects.get(kind="deploy").actor is None
+
+
+class Killed(BaseException):
+    """What ends a worker at once. PostgreSQL then takes back what was not committed."""
+
+
+def test_a_worker_that_is_killed_leaves_no_push_half_delivered(
+    upstream: Repository,
+    repository: GitRepository,
+    source: GitSource,
+    look: Callable[[], None],
+    alice: User,
+) -> None:
+    set_state_token(actor=alice, repository=repository, token="st")
+    commit = upstream.commit(DAG)
+
+    for change in ("deploys_deploy", "deploys_commitstate"):
+
+        def kill(execute: Any, sql: str, *more: Any, change: str = change) -> Any:
+            done = execute(sql, *more)
+            if sql.startswith(f'INSERT INTO "{change}"'):
+                raise Killed
+            return done
+
+        with connection.execute_wrapper(kill), pytest.raises(Killed):
+            look()
+        assert not Deploy.objects.exists()
+        assert not CommitState.objects.exists()
+        GitRepository.objects.update(lease_token=None, lease_until=None)
+
+    look()
+
+    source.refresh_from_db()
+    assert Deploy.objects.get().git_commit == commit
+    assert source.notice == f"Commit {commit[:7]} is deploy 1."
+    assert CommitState.objects.get().state == "pending"
 
 
 def test_only_what_lies_in_the_folder_counts(

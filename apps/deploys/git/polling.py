@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from apps.access.queries import forget_permissions
@@ -213,9 +214,10 @@ def _judge(source: GitSource, fetched: Checkout, remote: Remote) -> None:
             folder = f"the folder {source.path}" if source.path else "the files"
             _save(source, **seen, notice=f"Commit {sha[:7]} does not change {folder}.")
             return
-        notice = _deploy(source, fetched, remote)
-        _save(source, **seen, tree=tree, notice=notice, last_error="")
-        _report(source, sha, PENDING, notice)
+        with transaction.atomic():
+            notice = _deploy(source, fetched, remote)
+            _save(source, **seen, tree=tree, notice=notice, last_error="")
+            _report(source, sha, PENDING, notice)
     except NothingChanged:
         notice = f"Commit {sha[:7]} has the code that {source.deployment.name} runs already."
         _save(source, **seen, tree=tree, notice=notice, last_error="")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -87,16 +88,27 @@ def finish_upload(*, actor: User, upload: Upload, version: str) -> Upload:
         raise Conflict("Another version was uploaded since. Deploy again.")
     try:
         image = look_up_pushed(upload=upload) if upload.has_image else None
-        made = _deliver(actor, upload, tarball, image)
+        upload = _finish(actor, upload, tarball, image)
     except PortalError as error:
-        upload.failure = error.message[:1000]
-        upload.save(update_fields=["failure"])
+        Upload.objects.filter(pk=upload.pk).update(failure=error.message[:1000])
         raise
+    blobs.remove(upload.name)
+    return upload
+
+
+@transaction.atomic
+def _finish(actor: User, upload: Upload, tarball: Path | None, image: OwnImage | None) -> Upload:
+    """Deliver it and note what became of it, both or neither; once, however many ask."""
+    above = ("deployment__cluster", "deployment__wanted", "created_by")
+    rows = Upload.objects.select_related(*above).select_for_update(of=("self",))
+    upload = rows.get(pk=upload.pk)
+    if upload.finished_at is not None:
+        return upload
+    made = _deliver(actor, upload, tarball, image)
     upload.deploy = made.deploy if isinstance(made, Delivery) else None
     upload.preview = made if isinstance(made, Preview) else None
     upload.failure, upload.finished_at = "", timezone.now()
     upload.save(update_fields=["deploy", "preview", "failure", "finished_at"])
-    blobs.remove(upload.name)
     return upload
 
 
