@@ -8,7 +8,6 @@ from ninja.renderers import BaseRenderer
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-
 # For the description of an operation that asks `is_matched`.
 IF_MATCH = {
     "in": "header",
