@@ -103,6 +103,42 @@ def test_a_rule_that_is_wrong_is_said_at_its_field(
     assert not Rule.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("fields", "is_marked"),
+    [
+        ({"dags": "orders"}, False),
+        ({"dags": "bills, orders"}, False),
+        ({"dags": "orders_v1"}, True),
+        ({"dags": "ord*"}, False),
+        ({"dags": "gone*"}, False),
+        ({"dags": ""}, False),
+        ({"dags": "orders", "deployments": "other-*"}, True),
+        ({"dags": "elsewhere"}, True),
+    ],
+)
+def test_a_rule_that_names_a_dag_which_is_gone_is_marked(
+    client: Client,
+    client_of: Callable[[User], Client],
+    bob: User,
+    make_deployment: Callable[..., Deployment],
+    workspace: Workspace,
+    organization: Organization,
+    fields: dict[str, str],
+    is_marked: bool,
+):
+    other = Workspace.objects.create(organization=organization, name="Other", slug="other-3")
+    for dag, place in (("orders", workspace), ("elsewhere", other)):
+        one = make_deployment(name=f"etl-{dag}")
+        Deployment.objects.filter(pk=one.pk).update(workspace=place)
+        DagSummary.objects.create(
+            deployment=one, dag_id=dag, is_paused=False, has_import_error=False
+        )
+    make_rule(workspace, channels=[], **fields)
+
+    assert ("No such DAG is known" in page(client, HERE)) == is_marked
+    assert "No such DAG is known" not in page(client_of(bob), HERE)
+
+
 def test_every_kind_of_rule_can_be_made_and_changed(client: Client, mail: Channel):
     more = {
         "limit_minutes": "60",

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from apps.core.public_ids import public_id
-from apps.deployments.models import Deployment
+from apps.deployments.models import Deployment, Phase, Revision
 from apps.deploys.models import Deploy
 from apps.organizations.models import ApiToken
 from apps.organizations.tokens import signed
@@ -63,6 +63,34 @@ def test_a_token_that_is_revoked_in_the_middle_of_a_deploy_deploys_nothing(
     assert (late.status_code, late["WWW-Authenticate"]) == (401, 'Bearer realm="astro-portal"')
     assert late.json()["message"]
     assert not Deploy.objects.exists()
+
+
+def test_a_thousand_come_in_one_page_and_a_page_that_is_gone_is_empty(
+    alice, deployment, program_of, django_assert_max_num_queries
+):
+    names = [f"etl-{number:03}" for number in range(999)]
+    common = {"workspace": deployment.workspace, "cluster": deployment.cluster}
+    made = Deployment.objects.bulk_create(
+        Deployment(ref=f"{name}-x", name=name, **common) for name in names
+    )
+    config = deployment.wanted.config
+    revisions = Revision.objects.bulk_create(
+        Revision(deployment=one, number=1, config=config, summary="x") for one in made
+    )
+    for one, revision in zip(made, revisions, strict=True):
+        one.wanted = one.applied = revision
+    Deployment.objects.bulk_update(made, ["wanted", "applied"])
+    program = program_of(alice)
+    program.get("/deployments", limit=1)
+
+    with django_assert_max_num_queries(6):
+        page = program.get("/deployments", limit=1000).json()
+    Deployment.objects.filter(pk__in=[one.pk for one in made]).update(phase=Phase.DELETED)
+    gone = program.get("/deployments", limit=500, offset=500).json()
+
+    assert [one["name"] for one in page["deployments"]] == [*names, deployment.name]
+    assert page["totalCount"] == 1000
+    assert (gone["deployments"], gone["totalCount"], gone["offset"]) == ([], 1, 500)
 
 
 @pytest.mark.parametrize("hours", [-20, 20])

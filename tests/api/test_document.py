@@ -85,6 +85,8 @@ def test_reads_have_a_version_and_creates_a_key():
             assert ("If-None-Match" in sent) == ("304" in answers) == is_json, name
         if name.startswith(CREATES):
             assert "Idempotency-Key" in sent, name
+        # Where `If-Match` is asked for.
+        assert ("If-Match" in sent) == (name == "UpdateDeployment"), name
 
 
 def test_every_answer_and_every_body_has_a_named_shape():

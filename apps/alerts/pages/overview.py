@@ -24,6 +24,7 @@ from apps.alerts.pages.queries import (
     failing_channels,
     inherited_count,
     rules_of,
+    rules_of_no_dag,
     week_of,
 )
 from apps.alerts.pages.words import subjects_in_words, what_in_words, where_in_words
@@ -69,6 +70,7 @@ def _rules(request: HttpRequest, place: Place) -> dict[str, Any]:
         "page": page,
         "search": search,
         "rules": [_rule(one, place) for one in page.object_list],
+        "of_no_dag": rules_of_no_dag(page.object_list, place=place),
         "recent": [_alert(one) for one in recent],
         "week": week_of(place=place, user=user, now=now),
         "failing": failing_channels(place)[:3],

@@ -25,7 +25,7 @@ from apps.api.deployments.shapes import (
 )
 from apps.api.hibernation import save_scaling
 from apps.api.wire.errors import NotHere, NotOffered
-from apps.api.wire.etags import is_matched
+from apps.api.wire.etags import IF_MATCH, is_matched
 from apps.api.wire.finding import read_again, visible
 from apps.api.wire.gates import DEPLOYMENT_PARTS, Call, Gate, in_organization, on_deployment
 from apps.api.wire.idempotency import once
@@ -131,6 +131,7 @@ def get_deployment(request: Call, at: Path[AtDeployment]) -> Any:
     response=DeploymentShape,
     operation_id="UpdateDeployment",
     summary="Change the configuration of a Deployment",
+    openapi_extra={"parameters": [IF_MATCH]},
 )
 def change_deployment(request: Call, at: Path[AtDeployment], body: DeploymentChange) -> Any:
     """Make one revision of all that differs. Two clients that change at a time: the second gets

@@ -8,6 +8,15 @@ from ninja.renderers import BaseRenderer
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+# For the description of an operation that asks `is_matched`.
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "The ETag of what you read: 409 where it has changed since.",
+    "schema": {"type": "string"},
+    "required": False,
+}
+
 
 def etag_of(content: bytes) -> str:
     """Return the tag of an answer as it is sent."""
