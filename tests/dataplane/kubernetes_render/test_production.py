@@ -1,12 +1,15 @@
 """Settings of production in the manifests: sizes, replicas, nodes, labels, quotas, proxies."""
 
 import json
+import re
 from base64 import b64decode, b64encode
+from pathlib import Path
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ObjectStore
 from apps.dataplane.kubernetes.render.components.autoscaling import capacity_of
+from apps.dataplane.kubernetes.render.prometheus import exporter
 from apps.dataplane.kubernetes.render.sizes import pool_of
 from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.production import (
@@ -324,6 +327,14 @@ def test_a_mirror_serves_every_image_of_docker_hub() -> None:
         assert "mirror.test:5000/hub/library/postgres:15-bookworm" in images
         assert "mirror.test:5000/hub/prom/statsd-exporter:v0.29.0" in images
         assert f"mirror.test:5000/hub/{spec.runtime.image}" in images
+
+
+def test_the_exporters_image_is_of_the_release_that_is_tested_as_source() -> None:
+    # The project tags an image for each of its releases, under the same name.
+    modules = Path(__file__).parents[2] / "kubernetes" / "go" / "metrics" / "go.mod"
+    (tested,) = re.findall(r"prometheus/statsd_exporter (v[0-9.]+)", modules.read_text())
+
+    assert f"prom/statsd-exporter:{tested}" == exporter.IMAGE
 
 
 def test_images_of_other_registries_stay_where_they_are() -> None:
