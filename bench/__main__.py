@@ -41,8 +41,9 @@ BENCHES = {
     "kubernetes-apply": "bench.kubernetes_apply",
     "click-to-healthy": "bench.click_to_healthy",
     "upgrade": "bench.upgrade",
+    "waking": "bench.waking",
 }
-WITH_PORTAL = ("memory", "click-to-healthy", "upgrade")
+WITH_PORTAL = ("memory", "click-to-healthy", "upgrade", "waking")
 SETTLE_SECONDS = 30.0
 
 

@@ -18,6 +18,7 @@ from apps.deployments.editing.services import update_config
 from apps.deployments.models import OperationState, Phase
 from apps.upgrades.findings import BACKED_UP
 from apps.upgrades.models import UNDER_WAY, Upgrade, UpgradeState
+from apps.upgrades.services import refusals_of
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,8 @@ def _check(upgrade: Upgrade) -> None:
         raise PortalError(CHANGED)
     if actor is None or not actor.has_perm("deployment.update", deployment):
         raise PortalError(NOT_ALLOWED)
+    if refusals := refusals_of(deployment, upgrade.target):
+        raise PortalError(f"The upgrade would be refused, so nothing was changed. {refusals[0]}")
 
 
 def _fail(upgrade: Upgrade, message: str) -> None:

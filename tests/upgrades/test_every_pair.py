@@ -6,17 +6,15 @@ it.
 import os
 from dataclasses import replace
 from itertools import combinations
-from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.spec import RuntimeSpec, VariableSpec
 from apps.runtimes.catalogue import built_in
 from tests.dataplane.local_world import LocalWorld, local_world
-from tests.dataplane.specs import make_code, make_runtime, make_spec
+from tests.dataplane.specs import make_runtime, make_spec
 
 NAME = "ASTRO_PORTAL_TEST_RELEASES"
 OLDEST_FIRST = [one.airflow_version for one in reversed(built_in())]
@@ -43,12 +41,6 @@ KEPT = {
     "slot_pool": ("pool", "slots"),
 }
 
-PROJECT = {
-    "dags/daily.py": "from airflow.sdk import DAG\n\nwith DAG('daily', schedule='@daily'): pass\n",
-    "dags/broken.py": "import not_there  # of a DAG in airflow\n",
-    "plugins/bad.py": "raise ValueError('not today')\n",
-}
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(NAME not in os.environ, reason=f"takes minutes; {NAME}=1 includes it"),
@@ -57,7 +49,7 @@ pytestmark = [
 
 @pytest.mark.parametrize(("before", "after"), PAIRS, ids=lambda version: version)
 def test_what_was_in_the_database_is_there_after_an_upgrade_and_it_runs_on(
-    before: str, after: str, tmp_path: Path
+    before: str, after: str
 ) -> None:
     older, newer = make_runtime(before), make_runtime(after)
     with local_world(older, newer) as world:
@@ -68,8 +60,6 @@ def test_what_was_in_the_database_is_there_after_an_upgrade_and_it_runs_on(
         world.airflow("POST", "/api/v2/variables", VARIABLE)
         world.airflow("POST", "/api/v2/connections", CONNECTION)
         world.airflow("POST", "/api/v2/pools", POOL)
-        _reads_a_project(world, older, tmp_path)
-        _reads_a_project(world, newer, tmp_path)
         rows = _rows(world)
         assert all(rows.values()), {table: len(found) for table, found in rows.items()}
 
@@ -88,24 +78,6 @@ def test_what_was_in_the_database_is_there_after_an_upgrade_and_it_runs_on(
         with pytest.raises(Permanent, match="cannot be undone"):
             world.plane.apply(spec=replace(spec, revision=9))
         world.delete()
-
-
-def _reads_a_project(world: LocalWorld, runtime: RuntimeSpec, folder: Path) -> None:
-    """What a deploy and the check of an upgrade do: read DAG files, and check the options."""
-    options = (VariableSpec(key="AIRFLOW__CORE__PARALLELISM", value="0", is_secret=False),)
-    spec = replace(world.spec, runtime=runtime, code=make_code(folder, PROJECT), variables=options)
-
-    found = world.plane.parse_project(spec=spec)
-
-    assert [(one.dag_id, one.file, one.schedule) for one in found.dags] == [
-        ("daily", "daily.py", "0 0 * * *")
-    ]
-    assert {one.file: one.line for one in found.errors} == {
-        "broken.py": 1,
-        "plugins/bad.py": 0,
-    }
-    assert found.option_issues
-    assert "Invalid value `0` set for `parallelism`" in found.option_issues[0]
 
 
 def _rows(world: LocalWorld) -> dict[str, set[tuple[str, ...]]]:

@@ -305,6 +305,19 @@ def test_an_image_of_ones_own_is_said_before_anything_is_stopped(
         services.confirm(actor=alice, upgrade=upgrade, starts_at=None)
 
 
+def test_what_is_refused_by_the_time_it_begins_makes_no_backup(
+    alice: User, older: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade = confirmed(alice, older)
+    monkeypatch.setattr(running, "refusals_of", lambda deployment, target: ["It is yanked."])
+
+    state, failure = state_of(upgrade)
+
+    assert state == "failed"
+    assert failure == "The upgrade would be refused, so nothing was changed. It is yanked."
+    assert not Backup.objects.exists()
+
+
 def test_an_interrupted_check_is_begun_again_three_times(alice: User, older: Deployment) -> None:
     upgrade, now = services.begin_check(actor=alice, deployment=older, target=NEW), timezone.now()
     for _ in range(3):

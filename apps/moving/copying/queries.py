@@ -17,7 +17,7 @@ from apps.organizations.models import Workspace
 
 LEFT_OUT = (
     "The metadata database: runs, and what was entered in Airflow itself",
-    "Backups and their schedule",
+    "Backups and their schedule, and the schedules of hibernation",
     "The branch of a git repository that it follows",
     "Roles of people and Teams on it, and its API tokens",
     "Objectives, and alert rules and silences for it alone",
