@@ -126,13 +126,13 @@ def _summed(
     return found
 
 
-def with_held(objects: models.QuerySet[Any], *, user: Any) -> models.QuerySet[Any]:
+def with_held(objects: models.QuerySet[Any], *, user_id: Any) -> models.QuerySet[Any]:
     """Let each object bring what a user holds on it and on all above it, for `note_held`: one
-    query for both.
+    query for both. `user_id` may be a place that is kept for it.
     """
     model: Any = objects.model
     written = held_beside_sql(model)
-    held = RawSQL(written, (user.pk,) * written.count("%s"), models.JSONField())  # noqa: S611 - names of columns
+    held = RawSQL(written, (user_id,) * written.count("%s"), models.JSONField())  # noqa: S611 - names of columns
     found: models.QuerySet[Any] = objects.annotate(held_by_user=held)
     return found
 

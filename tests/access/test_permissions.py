@@ -68,7 +68,7 @@ def test_what_comes_with_an_object_is_what_is_held_on_it_and_on_all_above(
             reader = User.objects.get(pk=person.pk)
             rows = type(place).objects.select_related(*paths)
 
-            found = with_held(rows, user=reader).get(pk=place.pk)
+            found = with_held(rows, user_id=reader.pk).get(pk=place.pk)
             note_held(user=reader, on=found)
 
             with django_assert_num_queries(0):
