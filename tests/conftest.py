@@ -37,6 +37,8 @@ _numbers = itertools.count(1)
 PASSWORD = "correct horse battery"
 PROJECT = Path(__file__).resolve().parents[1]
 ON_A_NODE = PROJECT / "tests" / "cluster"
+# What uses the control plane there is slow without saying so (`tests/kubernetes/conftest.py`).
+MARKS_ITSELF = PROJECT / "tests" / "kubernetes"
 WHOLLY_SLOW = re.compile(r"^pytestmark = (?:|\[[^\]]*)pytest\.mark\.slow\b", re.MULTILINE)
 LONGEST_FIRST = (
     "test_small_airflow",
@@ -75,10 +77,18 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import, for the fast tests, modules that say they are slow as a whole."""
-    if config.getoption("markexpr") != "not slow":
-        return None
-    return _is_slow(collection_path) or None
+    """Do not even import, for the fast tests, modules that say they are slow as a whole; for the
+    slow ones, modules that name no slow test: it takes twenty seconds of a processor, four times.
+    """
+    which = config.getoption("markexpr")
+    if which in ("slow", "slow or cluster"):
+        return (collection_path.name.startswith("test_") and not _has_slow(collection_path)) or None
+    return _is_slow(collection_path) or None if which == "not slow" else None
+
+
+def _has_slow(module: Path) -> bool:
+    """Return whether a module names a slow test, or a fixture that makes one slow."""
+    return MARKS_ITSELF in module.parents or "pytest.mark.slow" in module.read_text()
 
 
 def _is_slow(path: Path) -> bool:

@@ -128,7 +128,7 @@ def _summed(
 
 def with_held(objects: models.QuerySet[Any], *, user_id: Any) -> models.QuerySet[Any]:
     """Let each object bring what a user holds on it and on all above it, for `note_held`: one
-    query for both.
+    query for both. `user_id` may be a place that is kept for it.
     """
     model: Any = objects.model
     written = held_beside_sql(model)

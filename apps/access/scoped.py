@@ -7,17 +7,17 @@ any view without a stamp.
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase
-from django.shortcuts import get_object_or_404
 
 from apps.access.queries import Denial, explain_denial, note_held, with_held
 from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scopes import Scoped
+from apps.core.kept_queries import Asked, KeptRows, asked
 from apps.core.web.gates import View
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -52,15 +52,14 @@ def scoped(model: Any, permission: str, *, by: str, writing: str = "") -> Callab
     unknown = {permission, writing} - {""} - PERMISSIONS.keys()
     if unknown:
         raise ValueError(f"No such permission: {unknown}")
-    above = [path for path in model.access_paths.values() if path]
-    above += getattr(model, "shown_with", ())
 
     def decorate(view: View) -> View:
         @wraps(view)
         @login_required
         def gate(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            found = with_held(model.objects.select_related(*above), user_id=request.user.pk)
-            obj = get_object_or_404(found, **{by: kwargs.pop(by)})
+            obj = _rows(model, by).one(user=request.user.pk, named=kwargs.pop(by))
+            if obj is None:
+                raise Http404
             note_held(user=request.user, on=obj)
             if not request.user.has_perm(f"{model.access_scope}.view", obj):
                 raise Http404
@@ -74,3 +73,14 @@ def scoped(model: Any, permission: str, *, by: str, writing: str = "") -> Callab
         return gate
 
     return decorate
+
+
+@cache
+def _rows(model: Any, by: str) -> KeptRows[Any]:
+    """Write the query of an object with all above it and what a user holds there. Every page asks
+    it first, and to write it takes longer than to read the answer.
+    """
+    beside = [path for path in model.access_paths.values() if path]
+    beside += getattr(model, "shown_with", ())
+    rows = with_held(model.objects.select_related(*beside), user_id=Asked("user"))
+    return KeptRows(rows.filter(**{by: asked("named")}))

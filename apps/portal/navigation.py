@@ -157,6 +157,13 @@ class Place(NamedTuple):
     held: frozenset[str]
 
 
+class Rail(NamedTuple):
+    """The groups of lines; by the address of each line, where else its pages begin."""
+
+    groups: tuple[Group, ...]
+    also: dict[str, tuple[str, ...]]
+
+
 def navigation(request: HttpRequest) -> dict[str, Any]:
     """Offer `navigation` and `crumbs` to every template; a view's own context wins."""
     on = getattr(request, "scope_object", None)
@@ -165,7 +172,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     above: list[Any] = [one for one in reversed(with_ancestors(on)) if address_of(one)]
     place = next((one for one in above if isinstance(one, Workspace)), above[0])
     return {
-        "navigation": Navigation(str(place), _marked(_groups_around(request, place), request.path)),
+        "navigation": Navigation(str(place), _marked(_rail_around(request, place), request.path)),
         "crumbs": [{"label": str(one), "url": address_of(one)} for one in above],
     }
 
@@ -181,12 +188,10 @@ def address_of(obj: Any) -> str:
     return ""
 
 
-def _groups_around(
-    request: HttpRequest, place: Organization | Workspace
-) -> tuple[tuple[Group, ...], dict[str, tuple[str, ...]]]:
+def _rail_around(request: HttpRequest, place: Organization | Workspace) -> Rail:
     workspace = place if isinstance(place, Workspace) else None
     organization = place.organization if isinstance(place, Workspace) else place
-    return _groups(_place(request, organization), _place(request, workspace) if workspace else None)
+    return _rail(_place(request, organization), _place(request, workspace) if workspace else None)
 
 
 def _place(request: HttpRequest, on: Organization | Workspace) -> Place:
@@ -194,11 +199,9 @@ def _place(request: HttpRequest, on: Organization | Workspace) -> Place:
 
 
 @lru_cache(maxsize=KEPT)
-def _groups(
-    organization: Place, workspace: Place | None
-) -> tuple[tuple[Group, ...], dict[str, tuple[str, ...]]]:
+def _rail(organization: Place, workspace: Place | None) -> Rail:
     """Show the workspace, if there is one, its organization, and how that is administered. No two
-    lines have the same label. By the address of a line, return also where else its pages begin.
+    lines have the same label.
 
     It depends on nothing but the arguments, so it is kept: reversing forty addresses costs a page
     as much as its query.
@@ -209,14 +212,15 @@ def _groups(
     ]
     if workspace:
         parts.insert(0, (workspace.name, workspace, WORKSPACE_PLACES))
-    groups, also = [], {}
+    groups: list[Group] = []
+    also: dict[str, tuple[str, ...]] = {}
     for title, place, links in parts:
         seen = [link for link in links if link.permission in place.held]
         is_inside = workspace is not None and place is organization
         lines = tuple(_line(link, place, is_inside=is_inside) for link in seen)
         also |= {line.url: _also(link, place) for line, link in zip(lines, seen, strict=True)}
         groups.append(Group(title, lines, "" if groups else CHOOSER))
-    return tuple(group for group in groups if group.links), also
+    return Rail(tuple(group for group in groups if group.links), also)
 
 
 def _line(link: Link, place: Place, *, is_inside: bool) -> Line:
@@ -229,13 +233,11 @@ def _also(link: Link, place: Place) -> tuple[str, ...]:
     return ("/d/", *others) if link.page == "deployments:list" else others
 
 
-def _marked(
-    found: tuple[tuple[Group, ...], dict[str, tuple[str, ...]]], path: str
-) -> tuple[Group, ...]:
+def _marked(rail: Rail, path: str) -> tuple[Group, ...]:
     """Mark the line that a page belongs to: one that says so, or else the one whose address is the
     longest beginning of the page's own.
     """
-    groups, also = found
+    also = rail.also
     current = next((url for url, others in also.items() if others and path.startswith(others)), "")
     if not current:
         current = max((url for url in also if path.startswith(url)), key=len, default="")
@@ -243,5 +245,5 @@ def _marked(
         group._replace(
             links=tuple(line._replace(is_current=line.url == current) for line in group.links)
         )
-        for group in groups
+        for group in rail.groups
     )

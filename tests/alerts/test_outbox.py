@@ -226,6 +226,8 @@ def test_what_follows_goes_into_the_thread_of_the_first_message_in_slack(
     ended(deployment)
     there.mood = "slack-refusing"
     sweep(now=NOW)
+    # A day after NOW it would be given up: what sends looks at the clock.
+    Delivery.objects.update(give_up_at=timezone.now() + timedelta(hours=1))
     send_due()
     failed = Delivery.objects.get()
     assert failed.error == "Slack refused the message: not_in_channel."

@@ -75,6 +75,17 @@ def test_the_list_asks_the_database_four_times_however_long_it_is(
     assert response.content.count(b'<th scope="row">') == 50
 
 
+@pytest.mark.parametrize("name", ["q", "runtime", "executor"])
+@pytest.mark.parametrize("text", ["%", "%s", "100%%", "'; --", "\\"])
+def test_a_filter_may_hold_what_means_something_in_sql(
+    browser: Client, deployment: Deployment, name: str, text: str
+) -> None:
+    response = browser.get(URL, {name: text})
+
+    assert response.status_code == 200
+    assert "No matching Deployments" in text_of(response)
+
+
 def test_a_row_has_its_last_24_hours_where_they_are_known(
     browser: Client, deployment: Deployment, cluster: Cluster
 ) -> None:

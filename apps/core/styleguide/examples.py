@@ -144,9 +144,9 @@ def _rail() -> tuple[Group, ...]:
     return (
         Group(
             "Warehouse analytics",
-            (Line("Deployments", "#main", "deployments", count=9, is_current=True), members),
+            (Line("Deployments", "#main", "deployments", number=9, is_current=True), members),
         ),
-        Group("Now", (Line("Incidents", "#states", "incidents", count=2, tone="bad"),)),
+        Group("Now", (Line("Incidents", "#states", "incidents", number=2, tone="bad"),)),
     )
 
 

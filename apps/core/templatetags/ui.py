@@ -49,18 +49,18 @@ def _component(context: Context, name: str, **values: Any) -> SafeString:
 
 
 @register.simple_tag
-def once(name: str, **values: Hashable) -> SafeString:
+def once(component: str, **values: Hashable) -> SafeString:
     """Draw a component that shows nothing but some values, or return how it was drawn for them.
 
     Not for one that shows a time, of which words and zone depend on who reads it and when, nor for
     one with a form, whose token is another each time.
     """
-    return _drawn(name, tuple(values.items()))
+    return _drawn(component, tuple(values.items()))
 
 
 @lru_cache(maxsize=KEPT_DRAWINGS)
-def _drawn(name: str, values: tuple[tuple[str, Hashable], ...]) -> SafeString:
-    return render_to_string(name, dict(values))
+def _drawn(component: str, values: tuple[tuple[str, Hashable], ...]) -> SafeString:
+    return render_to_string(component, dict(values))
 
 
 @register.simple_tag

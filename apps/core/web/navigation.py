@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 
 class Line(NamedTuple):
-    """One line of the rail. `count` beside the label has a `tone`, where it is a warning."""
+    """One line of the rail. `number` beside the label has a `tone`, where it is a warning."""
 
     label: str
     url: str
     icon: str = ""
-    count: int | None = None
+    number: int | None = None
     tone: str = ""
     is_current: bool = False
 

@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -99,10 +100,12 @@ def _advice(workspace: Workspace) -> dict[str, Any]:
         return {"role": " or ".join(denial.roles[:2]), "people": people}
 
     key = f"advice:{CREATE}:{workspace.pk}"
-    return cast(dict[str, Any], cache.get_or_set(key, explain, ADVICE_SECONDS))
+    found = cast(dict[str, Any], cache.get_or_set(key, explain, ADVICE_SECONDS))
+    return {"role": found["role"], "people": tuple(found["people"])}
 
 
-class TallyItem(NamedTuple):
+@dataclass(frozen=True)
+class TallyItem:
     """A count that filters the list."""
 
     label: str
