@@ -24,8 +24,14 @@ def rows_in(rows: QuerySet[Any], *, by: str) -> Coalesce:
     return Coalesce(Subquery(counted), 0)
 
 
+def members_of(*, organization: Organization) -> QuerySet[User]:
+    """Return the people who hold a role on the organization itself. A token is no member."""
+    grants = OrganizationGrant.objects.live().of_people().filter(content_object=organization)
+    return User.objects.filter(pk__in=grants.values("user"))
+
+
 def is_member(*, user: User, organization: Organization) -> bool:
-    """Return whether a person holds a role on the organization itself. A token is no member."""
+    """Return whether a person is a member, as of `members_of`."""
     grants = OrganizationGrant.objects.live().of_people()
     return bool(grants.filter(user=user, content_object=organization).exists())
 

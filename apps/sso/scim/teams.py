@@ -8,7 +8,7 @@ from scim2_models import ForbiddenException, Resource
 from apps.access.grants.services import RightsExceeded
 from apps.accounts.models import User
 from apps.organizations.models import Team
-from apps.organizations.queries import is_member
+from apps.organizations.queries import members_of
 from apps.organizations.teams.services import (
     create_team,
     delete_team,
@@ -85,11 +85,13 @@ def _members(record: ScimRecord, resource: Resource[Any]) -> list[User]:
     members = getattr(resource, "members", None) or []
     ids = [found for one in members if (found := _id(one.value))]
     records = ScimRecord.objects.filter(
-        organization=record.organization, kind="User", pk__in=ids, user__isnull=False
+        organization=record.organization,
+        kind="User",
+        pk__in=ids,
+        # A person who was removed here stays out, whatever else changes in the group.
+        user__in=members_of(organization=record.organization),
     )
-    people = [one.user for one in records.select_related("user") if one.user]
-    # A person who was removed here stays out, whatever else changes in the group.
-    return [one for one in people if is_member(user=one, organization=record.organization)]
+    return [one.user for one in records.select_related("user") if one.user]
 
 
 def _id(value: Any) -> uuid.UUID | None:
