@@ -24,15 +24,16 @@ def rows_in(rows: QuerySet[Any], *, by: str) -> Coalesce:
     return Coalesce(Subquery(counted), 0)
 
 
+def members_of(*, organization: Organization) -> QuerySet[User]:
+    """Return the people who hold a role on the organization itself. A token is no member."""
+    grants = OrganizationGrant.objects.live().of_people().filter(content_object=organization)
+    return User.objects.filter(pk__in=grants.values("user"))
+
+
 def is_member(*, user: User, organization: Organization) -> bool:
-    """Return whether a person holds a role on the organization itself. A token is no member."""
-    return bool(member_ids(organization).filter(user_id=user.pk).exists())
-
-
-def member_ids(organization: Organization) -> QuerySet[OrganizationGrant, int]:
-    """Return the ids of the people who hold a role on the organization itself."""
+    """Return whether a person is a member, as of `members_of`."""
     grants = OrganizationGrant.objects.live().of_people()
-    return grants.filter(content_object=organization).values_list("user_id", flat=True)
+    return bool(grants.filter(user=user, content_object=organization).exists())
 
 
 def has_role_on(*, user: User, workspace: Workspace) -> bool:

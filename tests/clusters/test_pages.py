@@ -152,6 +152,7 @@ def test_what_was_typed_stays_but_no_secret_comes_back(browser, remote) -> None:
         ("?by=token", {"server": "http://x"}, "must begin with https://"),
         ("?by=token", {"server": SERVER, "ca_certificate": "x"}, "cannot be read"),
         ("?by=token", {"token": "a b"}, "This is no token"),
+        ("?by=token", {"token": f'"{CANARY}"'}, "This is no token"),
         ("?by=token", {"tls_server_name": "a b"}, "must be a host name"),
     ],
 )

@@ -21,6 +21,7 @@ from apps.organizations.queries import is_member
 from apps.sso.encryption import add_encryption_key
 from apps.sso.models import SSOConnection, UsedAssertion
 from apps.sso.tasks import sweep_assertions
+from tests.sso import identity_provider
 from tests.sso.conftest import Browser, logged_reason, words_of
 from tests.sso.identity_provider import NS, answer, make_signer
 from tests.sso.wrapping import VARIANTS, wrapped
@@ -445,6 +446,71 @@ def test_an_encrypted_answer_to_a_connection_without_a_key_says_so(browser: Brow
     response = browser.sign_in(encrypted_for=make_signer("evil").certificate)
 
     assert "this connection has no certificate for that" in words_of(response)
+
+
+XSLT = (
+    '<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xslt-19991116"><xsl:stylesheet '
+    'xmlns:xsl="http://www.w3.org/1999/XSL/Transform" version="1.0"><xsl:template match="/"><r>'
+    '<xsl:for-each select="//*"><xsl:for-each select="//*"><a/></xsl:for-each></xsl:for-each>'
+    "</r></xsl:template></xsl:stylesheet></ds:Transform>"
+)
+XPATH = (
+    '<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xpath-19991116">'
+    "<ds:XPath>count(//*//*//*) &gt; 0</ds:XPath></ds:Transform>"
+)
+FETCHED = '<ds:Reference URI="http://127.0.0.1:1/x">'
+UNUSUAL: dict[str, tuple[str, str, str]] = {
+    "a stylesheet": ("</ds:Transforms>", f"{XSLT}</ds:Transforms>", "a transform"),
+    "a path": ("</ds:Transforms>", f"{XPATH}</ds:Transforms>", "a transform"),
+    "an address": (
+        '<ds:Reference URI="',
+        f'{FETCHED}</ds:Reference><ds:Reference URI="',
+        "several",
+    ),
+    "an address alone": ('<ds:Reference URI="', '<ds:Reference URI="http://127.0.0.1:1/', "elsew"),
+}
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "encrypted"])
+@pytest.mark.parametrize(("before", "after", "why"), UNUSUAL.values(), ids=UNUSUAL)
+def test_nothing_that_a_stranger_sends_is_run_or_fetched_to_judge_a_signature(
+    browser: Browser,
+    saml: SSOConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    before: str,
+    after: str,
+    why: str,
+    is_encrypted: bool,
+) -> None:
+    add_encryption_key(saml)
+    saml.save()
+    signed = identity_provider._signed
+    monkeypatch.setattr(
+        identity_provider, "_signed", lambda *given: signed(*given).replace(before, after, 1)
+    )
+
+    page = browser.sign_in(encrypted_for=saml.encryption_certificate if is_encrypted else "")
+
+    assert browser.user_id is None
+    assert why in logged_reason(caplog, page.content.decode())
+
+
+def test_encrypted_data_is_not_fetched_from_elsewhere(
+    browser: Browser, saml: SSOConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_encryption_key(saml)
+    saml.save()
+    whole = answer(
+        base=browser.base, asked=browser.leave(), encrypted_for=saml.encryption_certificate
+    ).decode()
+    value = re.findall(r"<xenc:CipherValue>.*?</xenc:CipherValue>", whole, re.DOTALL)[-1]
+
+    page = browser.come_back(
+        whole.replace(value, '<xenc:CipherReference URI="http://127.0.0.1:1/x"/>').encode()
+    )
+
+    assert "encrypted data elsewhere" in logged_reason(caplog, page.content.decode())
 
 
 def test_signatures_all_removed_is_refused(browser: Browser) -> None:

@@ -158,6 +158,8 @@ BAD_METADATA = {
     "a script as address": metadata(sso_url="javascript:alert(1)"),
     "an ended certificate": metadata(make_signer("old", days=-1)),
     "nothing": "",
+    "a federation": f"<md:EntitiesDescriptor xmlns:md='urn:oasis:names:tc:SAML:2.0:metadata'>"
+    f"{metadata()}{metadata(entity_id='https://other.test')}</md:EntitiesDescriptor>",
 }
 
 

@@ -128,7 +128,8 @@ def clean_token(text: str, *, field: str, now: datetime) -> tuple[str, datetime 
     token = text.strip()
     if not token:
         raise Invalid("Paste the token.", field=field)
-    if len(token) > TOKEN_LENGTH or not _is_plain(token):
+    # Of a quoted one nothing could be read, when it ends for instance.
+    if len(token) > TOKEN_LENGTH or not _is_plain(token) or set(token) & set("\"'`"):
         raise Invalid(
             "This is no token: it has blanks, line breaks or characters that a token cannot have.",
             field=field,

@@ -18,7 +18,7 @@ from apps.access.grants.services import RightsExceeded, lock_memberships
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Team
-from apps.organizations.queries import member_ids
+from apps.organizations.queries import members_of
 from apps.organizations.teams.services import (
     grants_of,
     may_give_team,
@@ -115,9 +115,9 @@ def _may_join(team: Team, came: QuerySet[GroupMember]) -> bool:
 
 def _agree(team: Team) -> None:
     seen = GroupMember.objects.filter(mapping__team=team).values("user_id")
-    # Those that were removed since come back by a sign-in with the group.
-    here = User.objects.filter(pk__in=seen).filter(pk__in=member_ids(team.organization))
-    set_mirrored_members(team=team, users=here)
+    # Those that were removed since come in again by a sign-in with the group alone.
+    users = members_of(organization=team.organization).filter(pk__in=seen)
+    set_mirrored_members(team=team, users=users)
 
 
 def _record(action: str, actor: User, mapping: GroupMapping, change: list[str | None]) -> None:

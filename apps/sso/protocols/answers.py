@@ -69,6 +69,21 @@ REASONS = (
     ("empty NameID", NO_NAME),
     ("SPNameQualifier", OTHER_NAME),
 )
+UNUSUAL = (
+    "The signature of the answer is made in a way that SAML has no use for: the identity provider "
+    "has to sign one element, with exclusive canonicalization."
+)
+# What signatures in SAML need (Core 5.4.4). Others are programs of whoever sends them: a stylesheet
+# or a path runs for as long as it likes, before a signature is known to be good.
+TRANSFORMS = frozenset(
+    {
+        "http://www.w3.org/2000/09/xmldsig#enveloped-signature",
+        "http://www.w3.org/2001/10/xml-exc-c14n#",
+        "http://www.w3.org/2001/10/xml-exc-c14n#WithComments",
+        "http://www.w3.org/TR/2001/REC-xml-c14n-20010315",
+        "http://www.w3.org/2006/12/xml-c14n11",
+    }
+)
 RSA_1_5 = "http://www.w3.org/2001/04/xmlenc#rsa-1_5"
 
 
@@ -96,6 +111,7 @@ def read_answer(connection: SSOConnection, text: str) -> Answer:
         raise BadAnswer(DOCTYPE, "document type declared") from None
     except (binascii.Error, XMLSyntaxError, ValueError, TypeError) as error:
         raise BadAnswer(UNREADABLE, type(error).__name__) from None
+    _check_signatures(document)
     if not document.findall("saml:EncryptedAssertion", C.NSMAP):
         return _checked(connection, text)
     if not connection.encryption_key:
@@ -111,6 +127,7 @@ def _checked(connection: SSOConnection, text: str) -> Answer:
     described = saml_settings(connection)
     try:
         response = OneLogin_Saml2_Response(described, text)
+        _check_signatures(response.get_xml_document())
         is_valid = response.is_valid(_here(connection))
         if not is_valid:
             raise _bad(response.get_error() or "not valid")
@@ -179,6 +196,24 @@ def _confirmation(assertion: Any, here: str) -> Any:
 def _attributes(response: OneLogin_Saml2_Response) -> Iterator[tuple[str, list[str]]]:
     for name, values in response.get_attributes().items():
         yield name, [one for one in values if isinstance(one, str)]
+
+
+def _check_signatures(document: Any) -> None:
+    """Refuse, before any is verified, signatures over more than one element here, and what lets
+    others than the portal say what is computed or fetched.
+    """
+    for one in document.iterfind(".//ds:Transform", C.NSMAP):
+        if one.get("Algorithm") not in TRANSFORMS:
+            raise BadAnswer(UNUSUAL, "a transform that SAML does not use")
+    for signed in document.iterfind(".//ds:SignedInfo", C.NSMAP):
+        if len(signed.findall("ds:Reference", C.NSMAP)) != 1:
+            raise BadAnswer(UNUSUAL, "a signature over several elements")
+    if document.find(".//xenc:CipherReference", C.NSMAP) is not None:
+        raise BadAnswer(UNUSUAL, "encrypted data elsewhere")
+    for name in ("Reference", "RetrievalMethod"):
+        for one in document.iterfind(f".//ds:{name}", C.NSMAP):
+            if (one.get("URI") or "#")[0] != "#":
+                raise BadAnswer(UNUSUAL, f"a {name} to elsewhere")
 
 
 def _refuse_old_encryption(document: Any) -> None:

@@ -20,6 +20,7 @@ from apps.sso.protocols.outgoing import OutgoingFailed, fetch
 LONGEST_URL = 500
 MOST_CERTIFICATES = 5
 WELL_KNOWN = "/.well-known/openid-configuration"
+DESCRIPTOR = ".//{urn:oasis:names:tc:SAML:2.0:metadata}IDPSSODescriptor"
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
 
 
@@ -30,12 +31,14 @@ def read_metadata(*, xml: bytes, now: datetime) -> dict[str, Any]:
     from onelogin.saml2.idp_metadata_parser import (  # noqa: PLC0415 - see above
         OneLogin_Saml2_IdPMetadataParser,
     )
+    from onelogin.saml2.xml_utils import OneLogin_Saml2_XML as XML  # noqa: PLC0415 - see above
     from onelogin.saml2.xmlparser import (  # noqa: PLC0415 - see above
         DTDForbidden,
         EntitiesForbidden,
     )
 
     try:
+        described = len(XML.to_etree(xml).findall(DESCRIPTOR))
         parsed = OneLogin_Saml2_IdPMetadataParser.parse(xml)
     except (DTDForbidden, EntitiesForbidden):
         raise Invalid(
@@ -43,6 +46,12 @@ def read_metadata(*, xml: bytes, now: datetime) -> dict[str, Any]:
         ) from None
     except (XMLSyntaxError, ValueError, TypeError):
         raise Invalid("This is not SAML metadata: it is not XML.", field="metadata") from None
+    if described > 1:
+        raise Invalid(
+            f"This metadata is that of {described} identity providers, as a federation publishes "
+            "it. Get the metadata of yours alone.",
+            field="metadata",
+        )
     identity_provider = parsed.get("idp", {})
     entity_id = str(identity_provider.get("entityId") or "")
     if not entity_id:

@@ -8,7 +8,7 @@ from scim2_models import ForbiddenException, Resource
 from apps.access.grants.services import RightsExceeded
 from apps.accounts.models import User
 from apps.organizations.models import Team
-from apps.organizations.queries import member_ids
+from apps.organizations.queries import members_of
 from apps.organizations.teams.services import (
     create_team,
     delete_team,
@@ -89,7 +89,7 @@ def _members(record: ScimRecord, resource: Resource[Any]) -> list[User]:
         kind="User",
         pk__in=ids,
         # A person who was removed here stays out, whatever else changes in the group.
-        user_id__in=member_ids(record.organization),
+        user__in=members_of(organization=record.organization),
     )
     return [one.user for one in records.select_related("user") if one.user]
 
