@@ -515,6 +515,18 @@ def _parsing_late(look: Seen) -> Iterator[Finding]:
     )
 
 
+def _scheduling_off(look: Seen) -> Iterator[Finding]:
+    if look.number("schedules") != 0:
+        return
+    yield _finding(
+        "scheduling-off",
+        title="Scheduling is off",
+        summary="The scheduler starts no DAG run by schedule, only those that people and programs "
+        "trigger. AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE says so.",
+        proof=evidence(facts=[("use_job_schedule", "False")]),
+    )
+
+
 def _volume_full(look: Seen) -> Iterator[Finding]:
     size, free = look.number("volume_bytes"), look.number("volume_free")
     if not size or free is None or free / size >= VOLUME_SOON:
@@ -611,6 +623,7 @@ OBSERVED: tuple[Detector, ...] = (
     _tasks_lost,
     _triggerer_full,
     _parsing_late,
+    _scheduling_off,
     _volume_full,
     _database_large,
     _import_errors,
