@@ -7,7 +7,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from redis import Redis, RedisError
+# An image of people may be without Celery, and its api-server must start.
+try:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+except ImportError:
+    redis = None  # type: ignore[assignment]
 
 ANSWER_SECONDS = 2
 RESULT_KEY = "celery-task-meta-{}"
@@ -20,17 +26,23 @@ def broker_look(celery_ids: Sequence[str]) -> dict[str, Any] | None:
     how many seconds they have had them at most. None where no broker is used.
     """
     url = os.environ.get("AIRFLOW__CELERY__BROKER_URL", "")
-    if not url.startswith(("redis://", "rediss://")):
+    # One with TLS may have a certificate that Celery alone is told to believe.
+    if redis is None or not url.startswith("redis://"):
         return None
-    limits = {"socket_connect_timeout": ANSWER_SECONDS, "socket_timeout": ANSWER_SECONDS}
+    broker = redis.Redis.from_url(
+        url,
+        socket_connect_timeout=ANSWER_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
     try:
-        with Redis.from_url(url, **limits) as broker, broker.pipeline(transaction=False) as asked:
+        with broker, broker.pipeline(transaction=False) as asked:
             asked.ping()
             for celery_id in celery_ids:
                 asked.get(RESULT_KEY.format(celery_id))
                 asked.ttl(RESULT_KEY.format(celery_id))
             _, *said = asked.execute()
-    except (RedisError, OSError):
+    except (redis.RedisError, OSError):
         return {"is_reached": False, "taken": 0, "taken_seconds": None}
     kept = [left for text, left in zip(said[::2], said[1::2], strict=True) if _is_started(text)]
     ages = [max(0, KEPT_SECONDS - left) for left in kept if left > 0]

@@ -151,6 +151,7 @@ def _strain() -> dict[str, int]:
         "triggers_waiting": waiting,
         "trigger_slots": triggerers * capacity,
         "parse_interval": interval,
+        "schedules": conf.getboolean("scheduler", "use_job_schedule", fallback=True),
     }
     return {name: int(value) for name, value in found.items() if value is not None}
 

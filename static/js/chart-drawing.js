@@ -75,6 +75,8 @@ function drawGaps(plot, chart) {
   }
   ctx.restore();
 }
+// A deploy points up, an incident down, anything else is a square.
+const MARK_TONES = { deploy: "move", incident: "bad" };
 function drawMarks(plot, marks) {
   const { ctx, bbox } = plot;
   const size = MARK * devicePixelRatio;
@@ -83,7 +85,7 @@ function drawMarks(plot, marks) {
     const at = plot.valToPos(mark.at, "x", true);
     if (at < bbox.left || at > bbox.left + bbox.width) continue;
     const isDeploy = mark.kind === "deploy";
-    ctx.strokeStyle = ctx.fillStyle = color(isDeploy ? "move" : "idle");
+    ctx.strokeStyle = ctx.fillStyle = color(MARK_TONES[mark.kind] || "idle");
     ctx.setLineDash([devicePixelRatio, 3 * devicePixelRatio]);
     ctx.beginPath();
     ctx.moveTo(at, bbox.top);
@@ -94,6 +96,10 @@ function drawMarks(plot, marks) {
       ctx.moveTo(at, bbox.top - 2 * size);
       ctx.lineTo(at + size, bbox.top);
       ctx.lineTo(at - size, bbox.top);
+    } else if (mark.kind === "incident") {
+      ctx.moveTo(at, bbox.top);
+      ctx.lineTo(at + size, bbox.top - 2 * size);
+      ctx.lineTo(at - size, bbox.top - 2 * size);
     } else ctx.rect(at - size * 0.8, bbox.top - 1.8 * size, 1.6 * size, 1.6 * size);
     ctx.fill();
   }

@@ -918,8 +918,14 @@ with DAG("deferred", schedule=None):
 def test_a_full_triggerer_and_a_silent_scheduler_are_found(
     world: LocalWorld, tmp_path: Path
 ) -> None:
-    one = VariableSpec(key="AIRFLOW__TRIGGERER__CAPACITY", value="1", is_secret=False)
-    world.apply(variables=(one,), code=make_code(tmp_path, {"deferred.py": DEFERRED}))
+    variables = tuple(
+        VariableSpec(key=key, value=value, is_secret=False)
+        for key, value in (
+            ("AIRFLOW__TRIGGERER__CAPACITY", "1"),
+            ("AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE", "False"),
+        )
+    )
+    world.apply(variables=variables, code=make_code(tmp_path, {"deferred.py": DEFERRED}))
     run_id = world.trigger("deferred")
 
     def deferred() -> bool:
@@ -930,6 +936,7 @@ def test_a_full_triggerer_and_a_silent_scheduler_are_found(
     # Instead of the minute that they may wait.
     change_database(world, "UPDATE trigger SET created_date = created_date - interval '2 minutes'")
     eventually(lambda: "triggerer-full" in _measured_incidents(world), seconds=30)
+    assert "scheduling-off" in _measured_incidents(world)
     assert _shown(world) == State.DEGRADED
     strain = read_history(world, int(time.time())).gauges
     assert strain[("trigger_slots", "")] == strain[("triggers", "")] == 1
@@ -951,6 +958,7 @@ def test_a_full_triggerer_and_a_silent_scheduler_are_found(
         eventually(lambda: reason_of(world, away) == "triggerer-away")
     eventually(lambda: reason_of(world, away) == "deferred")
     world.apply(variables=(), code=make_code(tmp_path, {"plain.py": PLAIN}))
+    eventually(lambda: "scheduling-off" not in _measured_incidents(world), seconds=30)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deployments.reconciling.results import observed_json
 from apps.observability.why.facts import TaskName, facts_in
 from apps.observability.why.known import known_of
-from apps.observability.why.reasons import Known, reason_for
+from apps.observability.why.reasons import reason_for
+from apps.observability.why.shapes import Known
 from tests.dataplane.world import World
 
 

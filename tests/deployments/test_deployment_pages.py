@@ -42,7 +42,7 @@ PAGES = (
 # For a person who may do everything; why something is locked is asked once, in one query.
 MOST_QUERIES = {
     "": 5,
-    "analytics/": 9,
+    "analytics/": 10,
     "environment/": 8,
     "revisions/": 6,
     "revisions/1/": 5,

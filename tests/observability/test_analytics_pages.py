@@ -21,6 +21,7 @@ from apps.observability.history.queries import Line, Span
 from apps.observability.history.storage import Buckets, Gauges, SeriesIds
 from apps.observability.templatetags.history import bars_of
 from tests.core.pages import check_page
+from tests.observability.incidents import make_incident
 
 ClientOf = Callable[[User], Client]
 URL = "/d/etl-prod-7f3c/analytics/"
@@ -85,12 +86,35 @@ def test_the_page_says_what_the_charts_show(alice: User, measured: Deployment, c
         "286 MiB",
         "0.25 CPU",
         "8 of 8",
-        "Changes in this range",
+        "Changes and incidents in this range",
         "Created · the portal",
     ):
         assert words in page, words
     assert 'aria-current="true">24 h' in page
     assert len(page) < 100_000
+
+
+def test_charts_mark_incidents_beside_changes(
+    alice: User, measured: Deployment, make_deployment: Any, client_of: ClientOf
+):
+    now = timezone.now()
+    began = {"opened_at": now - timedelta(minutes=30), "title": "1 DAG file <b> is broken"}
+    make_incident(measured, **began, closed_at=now - timedelta(minutes=10))
+    make_incident(measured, kind="quota", opened_at=now - timedelta(minutes=5), title="No room")
+    make_incident(measured, kind="drift", opened_at=now - timedelta(days=3), title="Of old")
+    make_incident(make_deployment(ref="etl-other"), title="Of another")
+
+    client = client_of(alice)
+    page = client.get(f"{URL}?range=1h").content.decode()
+    marks = client.get(f"{URL}points/?range=1h").json()["marks"]
+
+    check_page(page)
+    assert "1 DAG file &lt;b&gt; is broken" in page
+    assert "closed after 20 min" in page
+    assert "Of old" not in page
+    incidents = [mark["title"] for mark in marks if mark["kind"] == "incident"]
+    assert incidents == ["1 DAG file <b> is broken", "No room"]
+    assert [mark["at"] for mark in marks] == sorted(mark["at"] for mark in marks)
 
 
 def test_before_the_first_answer_the_page_says_when_to_come_back(

@@ -99,6 +99,7 @@ MEASURED: dict[str, tuple[dict[tuple[str, str], float], dict[tuple[str, str], fl
         {("parse_age", ""): 100, ("parse_interval", ""): 30},
         {("parse_age", ""): 89, ("parse_interval", ""): 30},
     ),
+    "scheduling-off": ({("schedules", ""): 0}, {("schedules", ""): 1}),
     "volume-full": (
         {("volume_bytes", ""): 100 * GIB, ("volume_free", ""): 9 * GIB},
         {("volume_bytes", ""): 100 * GIB, ("volume_free", ""): 11 * GIB},

@@ -18,7 +18,8 @@ from apps.deployments.models import Deployment
 from apps.deployments.secrets.sealed import new_airflow_secrets
 from apps.observability.why.facts import MOST_UPSTREAM, PATH, Facts, TaskName, facts_in
 from apps.observability.why.known import known_of
-from apps.observability.why.reasons import Known, KnownQueue, Refusal, checks_of, reason_for
+from apps.observability.why.reasons import checks_of, reason_for
+from apps.observability.why.shapes import Known, KnownQueue, Refusal
 from tests.core.pages import check_page
 from tests.dataplane import waiting_dags
 from tests.observability.incidents import NOW, component, notice, observe

@@ -28,7 +28,9 @@ class RangeQuery(Shape):
 
 
 class Mark(Shape):
-    """A change of the Deployment."""
+    """A change of the Deployment, or an incident that opened. `kind` is deploy, revision, sleep or
+    incident.
+    """
 
     at: datetime
     kind: str

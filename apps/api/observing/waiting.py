@@ -65,7 +65,13 @@ def list_waiting(request: Call, at: Path[AtDeployment]) -> Any:
     return WaitingTaskList(
         waiting_tasks=[
             WaitingTaskShape(
-                **one.name.parts, state=one.state, queue=one.queue, waiting_seconds=one.seconds
+                dag_id=one.name.dag_id,
+                run_id=one.name.run_id,
+                task_id=one.name.task_id,
+                map_index=one.name.map_index,
+                state=one.state,
+                queue=one.queue,
+                waiting_seconds=one.seconds,
             )
             for one in waiting_tasks(request.found)
         ]

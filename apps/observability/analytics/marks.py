@@ -1,5 +1,5 @@
-"""The changes that charts mark: revisions that were applied, with their deploys, and turns of
-hibernation, which explain the gap between them.
+"""What charts mark: revisions that were applied, with their deploys, turns of hibernation, which
+explain the gap between them, and incidents.
 """
 
 from dataclasses import dataclass
@@ -7,15 +7,17 @@ from datetime import datetime
 
 from django.urls import reverse
 
+from apps.core.words import duration_in_words
 from apps.deployments.models import Deployment, Operation, Revision
+from apps.observability.incidents.models import Incident
 
-MOST = 50
+MOST, MOST_INCIDENTS = 50, 30
 TURNS = {Operation.Kind.HIBERNATE: "Fell asleep", Operation.Kind.WAKE: "Woke up"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A change at a time. `kind` is deploy, revision or sleep."""
+    """What happened at a time. `kind` is deploy, revision, sleep or incident."""
 
     at: datetime
     kind: str
@@ -25,7 +27,9 @@ class Mark:
 
 
 def marks_between(*, deployment: Deployment, begin: datetime, end: datetime) -> list[Mark]:
-    """Return the changes that were applied in a span, the oldest first, the last `MOST` of them."""
+    """Return what happened in a span, the oldest first: the last `MOST` changes that were applied
+    and the last `MOST_INCIDENTS` incidents that opened.
+    """
     rows = (
         Revision.objects.filter(deployment=deployment, applied_at__gte=begin, applied_at__lt=end)
         .select_related("deploy", "created_by")
@@ -33,7 +37,8 @@ def marks_between(*, deployment: Deployment, begin: datetime, end: datetime) -> 
         .order_by("-applied_at")[:MOST]
     )
     marks = [_mark(deployment, row) for row in rows] + _turns(deployment, begin, end)
-    return sorted(marks, key=lambda mark: mark.at)[-MOST:]
+    changes = sorted(marks, key=lambda mark: mark.at)[-MOST:]
+    return sorted(changes + _incidents(deployment, begin, end), key=lambda mark: mark.at)
 
 
 def _turns(deployment: Deployment, begin: datetime, end: datetime) -> list[Mark]:
@@ -50,6 +55,30 @@ def _turns(deployment: Deployment, begin: datetime, end: datetime) -> list[Mark]
         )
         for row in rows.order_by("-started_at")[:MOST]
     ]
+
+
+def _incidents(deployment: Deployment, begin: datetime, end: datetime) -> list[Mark]:
+    rows = Incident.objects.filter(
+        deployment=deployment, opened_at__gte=begin, opened_at__lt=end
+    ).only("kind", "severity", "title", "opened_at", "closed_at")
+    return [
+        Mark(
+            at=row.opened_at,
+            kind="incident",
+            title=row.title,
+            detail=f"{row.get_severity_display()} · {_duration(row)}",
+            url=reverse("observability:incident", args=[deployment.ref, row.pk]),
+        )
+        for row in rows.order_by("-opened_at")[:MOST_INCIDENTS]
+        if row.opened_at
+    ]
+
+
+def _duration(incident: Incident) -> str:
+    if incident.closed_at is None or incident.opened_at is None:
+        return "open"
+    lasted = (incident.closed_at - incident.opened_at).total_seconds()
+    return f"closed after {duration_in_words(int(lasted))}"
 
 
 def _mark(deployment: Deployment, revision: Revision) -> Mark:

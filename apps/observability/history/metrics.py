@@ -20,7 +20,7 @@ class Metric:
 
 
 # What grows before something breaks: tasks that were lost, triggers and the DAG processor's lag,
-# and the volume of task logs; incidents are found in them.
+# whether it starts runs by schedule, and the volume of task logs; incidents are found in them.
 STRAIN = (
     "lost_tasks",
     "triggers",
@@ -28,6 +28,7 @@ STRAIN = (
     "trigger_slots",
     "parse_age",
     "parse_interval",
+    "schedules",
     "volume_bytes",
     "volume_free",
 )

@@ -198,6 +198,15 @@ KINDS: dict[str, Kind] = {
             is_measured=True,
         ),
         Kind(
+            key="scheduling-off",
+            label="Scheduling is off",
+            severity=Severity.WARNING,
+            opens=SOON,
+            closes=SOON,
+            detected="Airflow is told to start no DAG run by schedule (`use_job_schedule`).",
+            is_measured=True,
+        ),
+        Kind(
             key="volume-full",
             label="Volume is nearly full",
             severity=Severity.WARNING,

@@ -241,6 +241,10 @@ FORM_WORDS = {
         "Raise the maximum of workers",
         "More tasks per worker shorten the wait, too, where memory allows it.",
     ),
+    "scheduling-off": (
+        "Remove AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE",
+        "It is a variable of the Deployment, or of settings for everyone.",
+    ),
     "runtime-unsupported": ("Choose another runtime", ""),
     "unschedulable": ("Ask for less", "Smaller or fewer workers need less room on the nodes."),
     "quota": ("Ask for less", "Smaller or fewer workers fit a quota."),
@@ -265,6 +269,7 @@ REMEDIES: dict[str, tuple[Maker, ...]] = {
     "tasks-lost": (_configure, _logs),
     "triggerer-full": (_why, _logs),
     "parsing-late": (_parser_logs, _configure),
+    "scheduling-off": (_configure,),
     "volume-full": (_volume_logs,),
     "database-large": (_database_chart,),
     "import-errors": (_overview, _roll_back),

@@ -8,7 +8,7 @@ from apps.dataplane.spec import WorkerQueue
 from apps.dataplane.status import ComponentStatus, Observation, QueueStatus
 from apps.deployments.models import Deployment
 from apps.deployments.pages.queries import observation_of
-from apps.observability.why.reasons import Known, KnownQueue, Refusal
+from apps.observability.why.shapes import Known, KnownQueue, Refusal
 
 RECENT = timedelta(minutes=10)
 # Whatever else has a pod is a task of the Kubernetes executor.

@@ -17,8 +17,9 @@ from apps.observability.why.facts import (
     waiting_tasks,
 )
 from apps.observability.why.known import known_of
-from apps.observability.why.reasons import Reason, checks_of, reason_for
+from apps.observability.why.reasons import checks_of, reason_for
 from apps.observability.why.remedies import links_for
+from apps.observability.why.shapes import Reason
 
 STATE_WORDS = {
     ABSENT: "was not made",

@@ -132,6 +132,18 @@ def parsing_late(look: Seen) -> Iterator[Finding]:
     )
 
 
+def scheduling_off(look: Seen) -> Iterator[Finding]:
+    if look.number("schedules") != 0:
+        return
+    yield finding_of(
+        "scheduling-off",
+        title="Scheduling is off",
+        summary="The scheduler starts no DAG run by schedule, only those that people and programs "
+        "trigger. AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE says so.",
+        proof=evidence(facts=[("use_job_schedule", "False")]),
+    )
+
+
 def import_errors(look: Seen) -> Iterator[Finding]:
     said = look.observation
     if said is None or not said.import_errors:
