@@ -1,5 +1,6 @@
 """Packages of a project on this machine, beside `uv pip sync` of the same lock into an empty
-environment; and one layer stored in a real registry, beside a plain upload of the same bytes.
+environment; what reading a hundred DAG files adds to a deploy; and one layer stored in a real
+registry, beside a plain upload of the same bytes.
 
 Everything is downloaded before, so this measures neither the network nor the package index.
 """
@@ -26,17 +27,20 @@ from apps.dataplane.local.airflow.runtimes import RuntimeFolder, lock_file, uv_e
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.projects.environments import Environment, make
+from apps.dataplane.local.projects.parsing import parse
 from apps.dataplane.local.projects.resolving import resolve
 from apps.dataplane.spec import PackagesSpec
 from bench.report import Line, at_most
 from tests.dataplane.local_world import _cache
 from tests.dataplane.project_images.servers import PASSWORD, REGISTRY, USER, running_registry
-from tests.dataplane.specs import make_runtime
+from tests.dataplane.specs import make_code, make_runtime, make_spec
 from tests.kubernetes.certificates import Authority
 
 REQUIREMENTS = ("pandas", "apache-airflow-providers-http")
 N_ROUNDS = 3
-MOST_SECONDS, MOST_AGAIN_SECONDS = 40, 2
+MOST_SECONDS, MOST_AGAIN_SECONDS, MOST_PARSE_SECONDS = 40, 2, 10
+# Together 5 MiB.
+N_FILES, FILE_BYTES = 100, 52_000
 LAYER_BYTES = 64 * 1024**2
 MOST_RATIO = 2.0
 PROJECTS = Path(__file__).resolve().parent.parent / "runtime" / "projects"
@@ -82,6 +86,7 @@ def _environments(folder: Path, notes: list[str]) -> Iterator[Line]:
     ours()
     again = time.perf_counter() - began
     remove()
+    yield _parsing(folder, config, Environment(runtime))
     yield Line(
         name="packages, new environment",
         ours=f"{first:.1f} s",
@@ -95,6 +100,25 @@ def _environments(folder: Path, notes: list[str]) -> Iterator[Line]:
         ours=f"{again * 1000:.1f} ms",
         goal=f"<= {MOST_AGAIN_SECONDS} s",
         is_met=again <= MOST_AGAIN_SECONDS,
+    )
+
+
+def _parsing(folder: Path, config: LocalConfig, environment: Environment) -> Line:
+    text = "from airflow.sdk import DAG\ndag = DAG('large_{}', schedule=None)\n# {}\n"
+    files = {f"large_{n}.py": text.format(n, "x" * FILE_BYTES) for n in range(N_FILES)}
+    spec = make_spec(code=make_code(folder, files))
+    times = []
+    for _ in range(N_ROUNDS):
+        began = time.perf_counter()
+        found = parse(config=config, environment=environment, spec=spec)
+        times.append(time.perf_counter() - began)
+        if len(found.dags) != N_FILES:
+            raise RuntimeError(f"{len(found.dags)} DAGs were read, not {N_FILES}.")
+    return Line(
+        name=f"packages, {N_FILES} DAG files read",
+        ours=f"{median(times):.1f} s",
+        goal=f"<= {MOST_PARSE_SECONDS} s",
+        is_met=median(times) <= MOST_PARSE_SECONDS,
     )
 
 

@@ -23,7 +23,7 @@ from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.registration import task_pod_policy
 from tests.cluster import builds, control_groups, keda, machine
 from tests.cluster.images import image_sets
-from tests.cluster.init import CONTAINERD_FOLDER, PRIVATE_FOLDERS
+from tests.cluster.init import CONTAINERD_FOLDER, CTR, PRIVATE_FOLDERS
 from tests.cluster.layout import UPLINK, Layout
 from tests.kubernetes import assets
 from tests.kubernetes.control_plane import ControlPlane
@@ -58,6 +58,17 @@ class Node(ControlPlane):
             yield
         finally:
             mark.unlink()
+
+    def forget_images(self, *names: str) -> None:
+        """Remove images from the node, as the kubelet does where its disk runs full."""
+        folder = str(self.layout.folder)
+        [containerd] = [
+            one
+            for one in psutil.process_iter(["name"])
+            if one.info["name"] == "containerd" and one.cwd() == folder
+        ]
+        inside = ["nsenter", "--target", str(containerd.pid), "--mount"]
+        subprocess.run([*inside, *CTR, "images", "rm", "--sync", *names], check=True)
 
 
 @contextmanager

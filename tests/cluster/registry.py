@@ -61,10 +61,11 @@ def running_beside(node: Node, folder: Path) -> Iterator[Beside]:
         trust = node.layout.registries / registry.host
         trust.mkdir(parents=True)
         (trust / "ca.pem").write_text(authority.certificate)
-        server = f"https://{registry.host}"
+        server, ca = f"https://{registry.host}", f'ca = "{trust}/ca.pem"'
+        # What a host lacks is asked for at the server once more, which needs the CA, too.
         (trust / "hosts.toml").write_text(
-            f'server = "{server}"\n[host."{server}"]\n'
-            f'capabilities = ["pull", "resolve"]\nca = "{trust}/ca.pem"\n'
+            f'server = "{server}"\n{ca}\n'
+            f'[host."{server}"]\ncapabilities = ["pull", "resolve"]\n{ca}\n'
         )
         yield Beside(registry, index)
 

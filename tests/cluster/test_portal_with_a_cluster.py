@@ -2,6 +2,7 @@
 browser. The tests go on where the one before ended.
 """
 
+import json
 import random
 import time
 import zipfile
@@ -28,7 +29,7 @@ from tests.cluster.place import (
     trigger,
 )
 from tests.cluster.registry import Beside, running_beside
-from tests.dataplane.project_images.servers import SAYS
+from tests.dataplane.project_images.servers import OCI, SAYS
 from tests.dataplane.world import eventually
 from tests.e2e import steps
 from tests.e2e.browser import Inspector, new_context
@@ -330,6 +331,45 @@ def test_a_project_brings_a_package_that_the_runtime_lacks(place: Place, tmp_pat
     left = place.node.kubectl("get", "jobs", "-A", "-l", JOB_LABEL, "-o", "name")
     assert not left.strip()
     print(f"previewed in {previewed:.0f} s, in Airflow after {seen:.0f} s")
+
+
+def test_an_image_that_is_gone_when_a_pod_moves_is_said_until_it_is_back(
+    place: Place, beside: Beside
+) -> None:
+    [name] = place.pods("triggerer")
+    registry, others, kubectl = beside.registry, place.pods("scheduler"), place.node.kubectl
+    of_one = (
+        "-n",
+        place.namespace,
+        "get",
+        "pod",
+        name,
+        "-o",
+        "jsonpath={.spec.containers[0].image}",
+    )
+    image = kubectl(*of_one)
+    repository, digest = image.removeprefix(f"{registry.host}/").split("@")
+    path = f"/v2/{repository}/manifests/{digest}"
+    with registry.call("GET", path, Accept=OCI) as answer:
+        manifest = answer.read()
+    registry.call("DELETE", path).close()
+    place.node.forget_images(image, json.loads(manifest)["config"]["digest"])
+    move = ("-n", place.namespace, "delete", "pods", "--wait=false")
+    triggerer = ("-l", "app.kubernetes.io/component=triggerer")
+    began = time.monotonic()
+    kubectl(*move, *triggerer)
+
+    eventually(lambda: place.says("The registry does not have it."), seconds=180, every=2)
+    place.ada.look()
+    said = time.monotonic() - began
+    assert place.pods("scheduler") == others
+    registry.call("PUT", path, manifest, Content_Type=OCI).close()
+    # The kubelet would try again by itself, minutes later.
+    kubectl(*move, *triggerer)
+    eventually(lambda: not place.says("The registry does not have it."), seconds=240, every=2)
+    eventually(lambda: place.says("Healthy"), seconds=120, every=2)
+    assert place.pods("triggerer")
+    print(f"said after {said:.0f} s, healthy after {time.monotonic() - began:.0f} s")
 
 
 def test_a_change_by_hand_is_put_right(place: Place) -> None:

@@ -25,6 +25,7 @@ from apps.dataplane.spec import VariableSpec
 from apps.observability.why.facts import TaskName
 from tests.dataplane.contract import BROKEN, PlaneContract, assert_a_broken_dag_is_told
 from tests.dataplane.local_world import LocalWorld, local_world
+from tests.dataplane.projects import write_lock
 from tests.dataplane.specs import DEFAULT_QUEUE, make_code, make_runtime, make_spec
 from tests.dataplane.why_waiting import reason_of
 from tests.dataplane.world import eventually
@@ -51,6 +52,21 @@ with DAG("single", schedule=None):
 # Long enough that some run while supervisord is away and everything starts again.
 LONG_BURST = BURST.replace("SECONDS", "25")
 BURST = BURST.replace("SECONDS", "5")
+# Whether a package that comes while the task runs can be imported.
+WITHOUT = """
+import time
+from importlib.util import find_spec
+from airflow.sdk import DAG, task
+
+with DAG("without", schedule=None, default_args={"retries": 0}):
+    @task
+    def look():
+        before = find_spec("titlecase")
+        time.sleep(10)
+        return [before is None, find_spec("titlecase") is None]
+
+    look()
+"""
 FOUR = """
 import time
 from airflow.sdk import DAG, task
@@ -96,10 +112,9 @@ class TestLocalPlane(PlaneContract):
         return world.plane
 
 
-def returned(world: LocalWorld, run_id: str, task_id: str) -> str:
-    path = (
-        f"/api/v2/dags/versioned/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-    )
+def returned(world: LocalWorld, run_id: str, task_id: str, dag_id: str = "versioned") -> str:
+    instance = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+    path = f"{instance}/xcomEntries/return_value"
     return str(world.airflow("GET", path)["value"])
 
 
@@ -147,15 +162,25 @@ def test_a_burst_scales_from_zero_and_back_and_loses_no_task(world: LocalWorld, 
         assert (one.min_workers, one.max_workers, one.cooldown_seconds) == (0, 3, 4)
 
 
-def test_stopping_a_worker_lets_its_shell_task_finish(world: LocalWorld, tmp_path: Path):
-    world.apply(queues=(DEFAULT_QUEUE,), code=make_code(tmp_path, {"burst.py": BURST}))
-    run_id = world.trigger("burst")
-    eventually(lambda: _running(world, run_id) >= 2, seconds=60)
+def test_other_packages_let_tasks_finish_with_those_that_they_began_with(
+    world: LocalWorld, tmp_path: Path
+):
+    files = {"burst.py": BURST, "without.py": WITHOUT}
+    world.apply(queues=(DEFAULT_QUEUE,), code=make_code(tmp_path, files))
+    lock = world.plane.lock_packages(spec=world.spec, requirements=("titlecase",), preferred={})
+    packages = write_lock(tmp_path, lock)
+    world.plane.install_packages(spec=replace(world.spec, packages=packages))
+    early, run_id = world.trigger("without"), world.trigger("burst")
+    eventually(lambda: _running(world, early, "without") and _running(world, run_id), seconds=60)
 
-    world.apply(queues=(replace(DEFAULT_QUEUE, concurrency=4),))
-    run = world.succeeded("burst", run_id)
+    world.apply(packages=packages)
+    late = world.trigger("without")
+    runs = [world.succeeded("without", early), world.succeeded("burst", run_id)]
+    world.succeeded("without", late)
 
-    assert {task["try_number"] for task in run["tasks"]} == {1}
+    assert {task["try_number"] for run in runs for task in run["tasks"]} == {1}
+    assert returned(world, early, "look", "without") == "[True, True]"
+    assert returned(world, late, "look", "without") == "[False, False]"
 
 
 def _running(world: LocalWorld, run_id: str, dag_id: str = "burst") -> int:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from apps.deployments.models import Deployment
 from apps.deploys.deliveries.queue import begin_next
 from apps.deploys.deliveries.recording import NothingChanged
 from apps.deploys.deliveries.services import deliver
-from apps.deploys.models import Deploy, DeployState
+from apps.deploys.incoming import blobs
+from apps.deploys.incoming.services import begin_upload, finish_upload, note_uploaded
+from apps.deploys.models import Deploy, DeployState, Upload
 from apps.deploys.promotion import rules, services
 from apps.organizations.models import Workspace
+from tests.api.test_deploys import tarball
 from tests.conftest import make_user, put_role, role
 from tests.deploys.test_deploy_pages import settle
 
@@ -67,6 +71,23 @@ def test_a_double_submit_makes_one_deploy(alice: User, deployment: Deployment) -
 
     assert Deploy.objects.count() == 1
     assert sum(isinstance(result, NothingChanged) for result in results) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_that_is_finished_twice_at_once_is_one_deploy_that_both_are_told(
+    alice: User, deployment: Deployment
+) -> None:
+    upload = begin_upload(actor=alice, deployment=deployment, description="")
+    blobs.put_whole(name=upload.name, chunks=[tarball()])
+    version = note_uploaded(upload=upload)
+    both = [Upload.objects.select_related("deployment").get() for _ in range(2)]
+
+    results = at_once(
+        [partial(finish_upload, actor=alice, upload=one, version=version) for one in both]
+    )
+
+    deploy = Deploy.objects.get()
+    assert [one.deploy for one in results] == [deploy, deploy]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -27,7 +27,7 @@ from apps.dataplane.project import (
     ParseError,
 )
 from apps.dataplane.status import AirflowResponse
-from apps.deployments.configuration.schema import Variable
+from apps.deployments.configuration.schema import OwnImage, Variable
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.secrets import sealed
@@ -315,6 +315,25 @@ def test_when_something_else_was_deployed_the_preview_is_made_again(
     assert checked().state == PreviewState.READY
     decide(client, action="deploy")
     assert Deploy.objects.count() == 2
+
+
+def test_another_image_that_came_meanwhile_makes_the_preview_anew(
+    world: Plane, alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    client = client_of(alice)
+    send(client, PROJECT, is_previewed="on")
+    checked()
+    image = OwnImage(name="r.test/a:1", digest=f"sha256:{'4b' * 32}", airflow_version="3.3.2")
+    with_image = replace(deployment.wanted.configuration, image=image)  # type: ignore[union-attr]
+    newer = deployment.revisions.create(
+        number=90, config=with_image.to_json(), state=RevisionState.APPLIED
+    )
+    Deployment.objects.filter(pk=deployment.pk).update(wanted=newer, applied=newer)
+
+    decide(client, action="deploy")
+
+    assert Preview.objects.get().state == PreviewState.CHECKING
+    assert not Deploy.objects.exists()
 
 
 def test_a_discarded_upload_cannot_be_deployed_and_a_second_click_makes_no_second_deploy(

@@ -86,10 +86,12 @@ def make_due(repository: GitRepository) -> None:
 
 
 def wait_seconds(failures: int) -> float:
-    """Return the seconds until the next look after this many failures in a row."""
+    """Return the seconds until the next look after this many failures in a row: a little less than
+    the setting, because the next sweep and the look itself come on top.
+    """
     wait = settings.GIT_POLL_SECONDS * 2.0 ** min(failures, 10)
     longest = max(LONGEST_WAIT_SECONDS, settings.GIT_POLL_SECONDS)
-    return min(wait, longest) * random.uniform(0.9, 1.0)  # noqa: S311 - spreads load
+    return min(wait, longest) * random.uniform(0.8, 0.9)  # noqa: S311 - spreads load
 
 
 def _next(wait: float) -> Case:

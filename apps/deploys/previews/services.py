@@ -10,14 +10,14 @@ from django.db.models import Max
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict, Refused
-from apps.deployments.models import Deployment, Operation, Revision
+from apps.deployments.models import Deployment, Operation
 from apps.deployments.operations import lock_deployment
 from apps.deploys import jobs
 from apps.deploys.archives.building import CodeArchive
 from apps.deploys.archives.requirements import Requirements
 from apps.deploys.deliveries.enforcement import ensure_may_deliver
 from apps.deploys.deliveries.origins import NOT_KNOWN, Origin, source_of
-from apps.deploys.deliveries.queries import takes_projects
+from apps.deploys.deliveries.queries import artifact_digests, takes_projects
 from apps.deploys.deliveries.recording import record_deploy
 from apps.deploys.deliveries.services import Delivery, accept_upload, deliver_archive
 from apps.deploys.models import Deploy, Kind, Preview, PreviewState
@@ -178,17 +178,15 @@ def remove_old(*, now: datetime) -> int:
 
 
 def is_outdated(preview: Preview, deployment: Deployment) -> bool:
-    """Return whether other code, packages or another runtime came since the preview was made."""
+    """Return whether other code, packages, another image or runtime came since the preview was
+    made.
+    """
     wanted = deployment.wanted
     if wanted is None or preview.base is None:
         return wanted is not None
     if wanted.configuration.runtime != preview.runtime:
         return True
-    return _code_of(wanted) != _code_of(preview.base)
-
-
-def _code_of(revision: Revision) -> tuple[str, str]:
-    return revision.code_digest, revision.packages_digest
+    return artifact_digests(wanted) != artifact_digests(preview.base)
 
 
 @transaction.atomic
