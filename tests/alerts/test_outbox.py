@@ -224,10 +224,11 @@ def test_what_follows_goes_into_the_thread_of_the_first_message_in_slack(
 ):
     monkeypatch.setattr(payloads, "SLACK_API", there.url)
     channel = make_channel(workspace, alice, "slack-app")
-    rule = make_rule(workspace, channels=[channel])
-    ended(deployment)
+    now = timezone.now() - timedelta(minutes=5)
+    rule = make_rule(workspace, channels=[channel], since=now - timedelta(hours=1))
+    ended(deployment, at=now)
     there.mood = "slack-refusing"
-    sweep(now=NOW)
+    sweep(now=now)
     send_due()
     failed = Delivery.objects.get()
     assert failed.error == "Slack refused the message: not_in_channel."
@@ -238,7 +239,7 @@ def test_what_follows_goes_into_the_thread_of_the_first_message_in_slack(
     send_due()
     assert Delivery.objects.get().receipt == "1764.0001"
     Rule.objects.filter(pk=rule.pk).update(is_enabled=False)
-    sweep(now=NOW + timedelta(minutes=1))
+    sweep(now=now + timedelta(minutes=1))
     send_due()
 
     bodies = [json.loads(body) for _, _, body in there.requests]
