@@ -6,12 +6,17 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 from django.test import Client
 
 from apps.access.grants.services import grant
 from apps.access.models import Role
+from apps.api.deployments.items import READ
+from apps.api.deployments.shapes import deployment_shape
+from apps.api.wire.etags import written
+from apps.api.wire.gates import rows_of
 from apps.core.public_ids import public_id
 from apps.organizations.tokens.personal import create_personal_token
 from apps.organizations.tokens.queries import caller_of
@@ -73,7 +78,30 @@ def run() -> tuple[list[Line], list[str]]:
         _list_of_all(many),
         _load(some, getter(visitor, "/bench/admin/deployments/deployment/")),
     ]
-    return lines, [*control_noise(times["empty"].cpu)]
+    parts = _parts(secret, population.deployments[0].pk)
+    return lines, [parts, *control_noise(times["empty"].cpu)]
+
+
+def _parts(secret: str, deployment_id: int) -> str:
+    """Say what reading one Deployment is made of, below Django and the test client."""
+    caller = caller_of(secret=secret, address="127.0.0.1")
+    asked = {"named": deployment_id, "user": caller.user.pk}
+    rows = rows_of(READ, is_within=True, is_person=True)
+    organization = caller.organization
+    if organization is None:
+        raise RuntimeError("A personal token is of an organization.")
+    read = partial(rows.one, organization=organization.pk, **asked)
+    deployment = read()
+    if deployment is None:
+        raise RuntimeError("The Deployment is not there.")
+    calls: dict[str, Get] = {
+        "who calls": partial(caller_of, secret=secret, address="127.0.0.1"),
+        "the rows": read,
+        "the answer": lambda: written(deployment_shape(deployment)),
+    }
+    times = by_turns(calls, n_calls=100)
+    told = ", ".join(f"{name} {one}" for name, one in times.items())
+    return f"api-get: of its time: {told}"
 
 
 def _queries(name: str, call: Get, most: int) -> Line:
@@ -87,6 +115,7 @@ def _list_of_all(many: Get) -> Line:
     gc.collect()
     gc.freeze()
     milliseconds = median(_seconds(many) for _ in range(N_TIMED)) * 1000
+    gc.unfreeze()
     return Line(
         name="api-list of 1,000",
         ours=f"{milliseconds:.0f} ms",

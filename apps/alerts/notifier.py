@@ -1,8 +1,8 @@
 """The notifier: evaluates every few seconds, and sends what is due.
 
-    every second ──▶ 10 s since the last sweep? ──▶ sweep ──▶ alerts and messages, in rows
-          │                                                        │
-          └──▶ take channels with due messages ◀───────────────────┘
+    every second ──▶ 5 s since the last sweep? ──▶ sweep ──▶ alerts and messages, in rows
+          │                                                       │
+          └──▶ take channels with due messages ◀──────────────────┘
                      └──▶ one thread each, 16 at most ──▶ send ──▶ write what came of it
 
 A sweep is one's alone by an advisory lock, a channel by its lease.
@@ -18,7 +18,8 @@ from apps.alerts.deliveries import outbox
 from apps.alerts.sweeping.sweep import Swept, sweep
 from apps.observability.collecting.beside import SendingLoop
 
-SWEEP_SECONDS, DEADLINE_SECONDS = 10.0, 60.0
+# What the portal itself sees is told within 10 seconds, sending included.
+SWEEP_SECONDS, DEADLINE_SECONDS = 5.0, 60.0
 
 
 class Notifier(SendingLoop):

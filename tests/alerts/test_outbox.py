@@ -17,6 +17,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.alerts import notifier
 from apps.alerts.channels.models import Channel
 from apps.alerts.deliveries import outbox, payloads, sending
 from apps.alerts.deliveries.models import Delivery, DeliveryState
@@ -33,6 +34,7 @@ from tests.alerts.examples import NOW, ended, make_channel, make_rule
 from tests.alerts.mail_server import mail_server
 from tests.alerts.receivers import Receiver, receiver
 from tests.alerts.test_payloads import MESSAGE
+from tests.observability.incidents import make_incident
 
 pytestmark = pytest.mark.django_db
 
@@ -222,12 +224,11 @@ def test_what_follows_goes_into_the_thread_of_the_first_message_in_slack(
 ):
     monkeypatch.setattr(payloads, "SLACK_API", there.url)
     channel = make_channel(workspace, alice, "slack-app")
-    rule = make_rule(workspace, channels=[channel])
-    ended(deployment)
+    now = timezone.now() - timedelta(minutes=5)
+    rule = make_rule(workspace, channels=[channel], since=now - timedelta(hours=1))
+    ended(deployment, at=now)
     there.mood = "slack-refusing"
-    sweep(now=NOW)
-    # A day after NOW it would be given up: what sends looks at the clock.
-    Delivery.objects.update(give_up_at=timezone.now() + timedelta(hours=1))
+    sweep(now=now)
     send_due()
     failed = Delivery.objects.get()
     assert failed.error == "Slack refused the message: not_in_channel."
@@ -238,7 +239,7 @@ def test_what_follows_goes_into_the_thread_of_the_first_message_in_slack(
     send_due()
     assert Delivery.objects.get().receipt == "1764.0001"
     Rule.objects.filter(pk=rule.pk).update(is_enabled=False)
-    sweep(now=NOW + timedelta(minutes=1))
+    sweep(now=now + timedelta(minutes=1))
     send_due()
 
     bodies = [json.loads(body) for _, _, body in there.requests]
@@ -313,6 +314,26 @@ def test_a_message_is_sent_again_as_it_was(hook: Channel, there: Receiver, alice
     waiting = put(hook, next_at=timezone.now() + timedelta(hours=1))
     with pytest.raises(Conflict):
         resend(actor=alice, delivery=waiting, now=timezone.now())
+
+
+def test_what_the_portal_sees_is_told_within_ten_seconds(
+    deployment: Deployment, workspace: Workspace, hook: Channel, monkeypatch: pytest.MonkeyPatch
+):
+    clock = [1000.0]
+    monkeypatch.setattr(notifier.time, "monotonic", lambda: clock[0])
+    make_rule(workspace, "incident", channels=[hook], since=timezone.now() - timedelta(hours=1))
+    working = Notifier()
+    working.work()
+    make_incident(deployment, opened_at=timezone.now())
+    told = []
+    for _ in range(8):
+        clock[0] += 1
+        working.work()
+        told.append(Delivery.objects.count())
+
+    # Two of the ten are left for a look at what is due, and for sending it.
+    assert told[-1] == 1
+    assert told[0] == 0
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """What programs read of a page, with names that are meant to break it."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -125,3 +126,26 @@ def test_a_page_is_read_in_few_queries(organization: Any, django_assert_num_quer
 
     with django_assert_num_queries(5):
         content_of(page, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("kind", "minutes", "said"),
+    [
+        ("incident", 0, "Resolved after 1 min,"),
+        ("incident", 41, "Resolved after 41 min,"),
+        ("incident", 72, "Resolved after 1 h 12 min,"),
+        ("maintenance", 60, "Completed 28 Nov"),
+    ],
+)
+def test_what_is_over_says_how_long_it_lasted(
+    organization: Any, kind: str, minutes: int, said: str
+):
+    page = make_page(organization)
+    stage = Stage.RESOLVED if kind == "incident" else Stage.COMPLETED
+    ends = NOW if kind == "maintenance" else None
+    begins = NOW - minutes * MINUTE
+    make_report(page, kind=kind, stage=stage, begins_at=begins, ends_at=ends, over_at=NOW)
+
+    text = files_of(content_of(page, now=NOW), takes_subscriptions=False)["index.html"].text
+
+    assert said in re.sub(r"\s+", " ", re.sub("<[^>]*>", "", text))

@@ -70,7 +70,7 @@ def _rules(request: HttpRequest, place: Place) -> dict[str, Any]:
         "page": page,
         "search": search,
         "rules": [_rule(one, place) for one in page.object_list],
-        "of_no_dag": rules_of_no_dag(page.object_list, place=place),
+        "of_no_dag": rules_of_no_dag(list(page.object_list), place=place),
         "recent": [_alert(one) for one in recent],
         "week": week_of(place=place, user=user, now=now),
         "failing": failing_channels(place)[:3],

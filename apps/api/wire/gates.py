@@ -108,7 +108,7 @@ class Gate:
         text = arguments[self.by]
         # Of an API token it is known already what it may do.
         is_person = caller.role is None
-        found = _rows_of(self, organization is not None, is_person).one(
+        found = rows_of(self, is_within=organization is not None, is_person=is_person).one(
             named=text if self.field else number_of(self.model.access_scope, text),
             organization=organization.pk if organization is not None else None,
             user=caller.user.pk,
@@ -124,7 +124,7 @@ class Gate:
 
 
 @cache
-def _rows_of(gate: Gate, is_within: bool, is_person: bool) -> KeptRows[Any]:
+def rows_of(gate: Gate, *, is_within: bool, is_person: bool) -> KeptRows[Any]:
     """Write the query of what a gate finds, with what a person holds on it; within an organization
     or, for a program that is signed in at an address without one, in any.
     """

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 
 from django.db.models import Prefetch, Q
 
+from apps.core.words import duration_in_words
 from apps.status_pages.health.models import ComponentDay
 from apps.status_pages.reports.models import (
     FINAL,
@@ -92,6 +93,15 @@ class ReportContent:
         if self.is_over:
             return "idle"
         return "move" if self.is_maintenance else TONES[STATE_OF_IMPACT[self.impact]]
+
+    @property
+    def lasted(self) -> str:
+        """How long an incident that is over lasted, in whole minutes; empty for others."""
+        if self.is_maintenance or self.over_at is None:
+            return ""
+        seconds = (self.over_at - self.begins_at).total_seconds()
+        minutes = max(1, round(seconds / 60))
+        return f"{minutes} min" if minutes < 60 else duration_in_words(seconds)
 
     @property
     def impact_word(self) -> str:
