@@ -33,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 MOST_GATHERED, GATHER_SECONDS = 256 * 1024 * 1024, 8.0
 MOST_COPIES, COPY_SECONDS = 4, 300.0
+BREAKS_OFF = (
+    b'{"level": "warning", "event": "The log goes on. Elasticsearch did not send the rest: reload '
+    b'in five minutes."}\n'
+)
 GOING_ON = ("running", "deferred")
 GOES_ON = (
     b'{"level": "warning", "event": "The log goes on. It is too long to be gathered from where '
@@ -162,7 +166,7 @@ def _lines(tried: Any, try_number: int, is_over: bool) -> Iterator[bytes]:
         except Exception:
             logger.warning("a log in Elasticsearch is not read to its end", exc_info=True)
             if is_found:
-                yield GOES_ON
+                yield BREAKS_OFF
     if is_found:
         return
     messages, _ = TaskLogReader().read_log_chunks(tried, try_number, {})  # type: ignore[typeddict-item]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from apps.clusters.connections.external_ids import external_id_of
+from apps.clusters.connections.own_identities import external_id_of
 from apps.clusters.connections.sources import AzureSource
 from apps.clusters.models import Cluster
 from apps.dataplane.clouds import portal_identity

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.audit.models import AuditEvent
-from apps.clusters.connections.external_ids import external_id_of
+from apps.clusters.connections.own_identities import external_id_of
 from apps.clusters.connections.planes import config_for
 from apps.clusters.connections.services import check_cluster
 from apps.clusters.connections.sources import AzureSource, GoogleSource

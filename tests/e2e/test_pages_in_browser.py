@@ -488,6 +488,8 @@ def made(
     settings.AIRFLOW_SIGN_IN_KEY = new_sign_in_key()
     settings.REGISTRY = "registry.example.org:5000"
     settings.WORKER_HOUR_PRICE = Decimal("0.12")
+    settings.AZURE_PRINCIPAL = "0a1b2c3d-0000-4000-8000-00000000000a"
+    settings.AZURE_ORGANIZATIONS = ("nordhavn",)
     alice.is_operator = True
     alice.save(update_fields=["is_operator"])
     built = stage.build(

@@ -15,9 +15,8 @@ from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
 from apps.api.wire.shapes import InOrganization, Shape
-from apps.clusters.connections.external_ids import external_id_of
 from apps.clusters.connections.instructions import role_policy, trust_policy
-from apps.clusters.connections.own_identities import own_identity_for
+from apps.clusters.connections.own_identities import external_id_of, own_identity_for
 from apps.clusters.connections.services import register_found
 from apps.clusters.connections.sources import Source
 from apps.clusters.forms.clouds import FORMS

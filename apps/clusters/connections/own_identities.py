@@ -1,12 +1,13 @@
-"""Which organizations may let the portal come to clusters as itself, at Azure and Google Cloud.
-
-Its operator names them, because each of them reaches whatever this identity of the portal reaches.
+"""What the portal says of itself to clouds for an organization: to AWS an external id that it made,
+and to Azure and Google, who have nothing like it, only who it is. There its operator names the
+organizations that may let it, because each of them reaches whatever this identity reaches.
 """
 
 from dataclasses import dataclass
 
 from django.conf import settings
 
+from apps.clusters.models import ExternalId
 from apps.dataplane.clouds.identities import AwsIdentity, CloudIdentity
 from apps.dataplane.errors import Permanent
 from apps.organizations.models import Organization
@@ -18,6 +19,11 @@ class OwnIdentity:
 
     principal: str
     own_of: str
+
+
+def external_id_of(organization: Organization) -> str:
+    """Return what the portal says to AWS for an organization; made once, kept as long as it."""
+    return ExternalId.objects.get_or_create(organization=organization)[0].value
 
 
 def own_identity_for(organization: Organization, cloud: str) -> OwnIdentity | None:

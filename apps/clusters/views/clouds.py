@@ -14,10 +14,9 @@ from django.views.decorators.http import require_http_methods
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import STALE, fresh_sign_in_first, is_sign_in_fresh
-from apps.clusters.connections.external_ids import external_id_of
 from apps.clusters.connections.instructions import role_policy, trust_policy
 from apps.clusters.connections.kept import forget_secrets, keep_secrets, kept_secrets
-from apps.clusters.connections.own_identities import own_identity_for
+from apps.clusters.connections.own_identities import external_id_of, own_identity_for
 from apps.clusters.connections.planes import allowed_networks
 from apps.clusters.connections.services import (
     MOST_AT_ONCE,
