@@ -142,6 +142,8 @@ def of_options(keys: Iterable[str], before: Runtime, after: Runtime) -> list[Fin
     if gone:
         title = f"{len(gone)} option{_s(gone)} that this Deployment sets no longer exist"
         return [finding("warn", title, "Airflow ignores them. Remove or rename them.", gone)]
+    if len(mine) == 1:
+        return [finding("good", "The option that is set still exists")]
     return [finding("good", f"All {len(mine)} options that are set still exist")]
 
 
