@@ -83,9 +83,10 @@ class Namespace:
         whys = {found[1]: line for line in lines if (found := re.search(r'"(pod-\d+)"', line))}
         return let_in, {names[name]: line for name, line in whys.items()}
 
-    def kept_of(self, change: Callable[[Pod], object]) -> str:
+    def kept_of(self, change: Callable[[Pod], object], account: str) -> str:
         """Return the pod as the API server would keep it."""
-        return self.create(self._changed("pod", change), "--dry-run=server", "-o", "json")
+        options = ("--dry-run=server", "-o", "json")
+        return self.create(self._changed("pod", change), *options, account=account)
 
     def _changed(self, name: str, change: Callable[[Pod], object]) -> Pod:
         pod = copy.deepcopy(self.template)
@@ -366,18 +367,24 @@ def _wait_until_judged(plane: ControlPlane) -> None:
             time.sleep(0.2)
 
 
-def test_a_task_pod_that_asks_for_more_than_it_may_is_refused(namespace: Namespace) -> None:
-    let_in, refused = namespace.tried_all(HOSTILE)
+def assert_refused(
+    namespace: Namespace, hostile: dict[str, Callable[[Pod], object]], account: str
+) -> None:
+    let_in, refused = namespace.tried_all(hostile, account=account)
 
     assert let_in <= DROPPED_BY_OLDER.keys()
     for what in let_in:
-        assert DROPPED_BY_OLDER[what] not in namespace.kept_of(HOSTILE[what])
-    for what in HOSTILE.keys() - let_in:
+        assert DROPPED_BY_OLDER[what] not in namespace.kept_of(hostile[what], account)
+    for what in hostile.keys() - let_in:
         said = refused[what]
         if what in ASKED_BY_THE_NODE and "violates PodSecurity" in said:
             continue
         assert "ValidatingAdmissionPolicy 'astro-portal-task-pod" in said, what
         assert "A task pod" in said, what
+
+
+def test_a_task_pod_that_asks_for_more_than_it_may_is_refused(namespace: Namespace) -> None:
+    assert_refused(namespace, HOSTILE, "scheduler")
 
 
 def test_a_task_pod_that_keeps_to_its_own_is_let_in(
@@ -517,13 +524,7 @@ def of_an_operator(changes: dict[str, Callable[[Pod], object]]) -> Any:
 
 
 def test_a_pod_that_a_task_starts_may_have_no_more_than_a_task_pod(operating: Namespace) -> None:
-    let_in, refused = operating.tried_all(of_an_operator(HOSTILE), account="tasks")
-
-    assert let_in == set()
-    for what in HOSTILE:
-        if what in ASKED_BY_THE_NODE and "violates PodSecurity" in refused[what]:
-            continue
-        assert "ValidatingAdmissionPolicy 'astro-portal-task-pod" in refused[what], what
+    assert_refused(operating, of_an_operator(HOSTILE), "tasks")
 
 
 def test_a_pod_that_a_task_starts_and_that_keeps_to_its_own_is_let_in(
