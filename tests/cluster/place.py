@@ -122,6 +122,10 @@ def tasks_of(airflow: Page, run: str) -> list[dict[str, Any]]:
     return found
 
 
+def states_of(airflow: Page, run: str) -> set[str]:
+    return {str(task["state"]) for task in tasks_of(airflow, run)}
+
+
 def log_of(airflow: Page, run: str, task: dict[str, Any]) -> str:
     path = f"{run}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
     return str(read(airflow, f"{path}?map_index={task['map_index']}")["content"])

@@ -25,6 +25,7 @@ from tests.cluster.place import (
     name_registry,
     read,
     register,
+    states_of,
     tasks_of,
     trigger,
 )
@@ -290,11 +291,15 @@ def test_an_edit_rolls_out_and_restarts_only_what_it_changes(place: Place) -> No
 
 
 def test_a_project_brings_a_package_that_the_runtime_lacks(place: Place, tmp_path: Path) -> None:
+    """What runs meanwhile ends with the code and the packages that it began with."""
     before = place.pods("scheduler")
     archive = tmp_path / "project.zip"
     with zipfile.ZipFile(archive, "w") as project:
+        project.writestr("dags/burst.py", BURST)
         for name, text in PROJECT.items():
             project.writestr(name, text)
+    place.open_overview()
+    former = steps.open_airflow(place.page)
     began = time.monotonic()
 
     steps.upload(place.page, place.ref, archive)
@@ -305,12 +310,17 @@ def test_a_project_brings_a_package_that_the_runtime_lacks(place: Place, tmp_pat
     place.ada.look()
     place.ada.picture("cluster-preview")
     assert place.pods("scheduler") == before
+    burst = trigger(former, place.ref, "burst")
+    eventually(lambda: "running" in states_of(former, burst), seconds=240)
+    former.close()
     steps.confirm(place.page, f"Deploy to {NAME}")
     steps.wait_until_done(place.page)
     place.open_overview()
     airflow = steps.open_airflow(place.page)
     steps.wait_for_dag(airflow, f"/{place.ref}/", "greets")
     seen = time.monotonic() - began
+    eventually(lambda: states_of(airflow, burst) == {"success"}, seconds=300, every=2)
+    assert {one["try_number"] for one in tasks_of(airflow, burst)} == {1}
     run = trigger(airflow, place.ref, "greets")
     most_workers_during(place, airflow, run)
     [task] = tasks_of(airflow, run)
