@@ -13,6 +13,7 @@ from apps.observability.incidents.models import Incident
 
 MOST, MOST_INCIDENTS = 50, 30
 TURNS = {Operation.Kind.HIBERNATE: "Fell asleep", Operation.Kind.WAKE: "Woke up"}
+ICONS = {"deploy": "deploy", "revision": "back", "sleep": "sleep", "incident": "incidents"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,10 @@ class Mark:
     title: str
     detail: str
     url: str
+
+    @property
+    def icon(self) -> str:
+        return ICONS[self.kind]
 
 
 def marks_between(*, deployment: Deployment, begin: datetime, end: datetime) -> list[Mark]:
