@@ -7,10 +7,12 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.paginator import Paginator
 from django.http import HttpRequest
+from django.template import engines
 from django.template.loader import get_template, render_to_string
 from django.test import RequestFactory
 
 from apps.core.styleguide.examples import ExampleForm, examples, icon_names
+from apps.core.templatetags import ui
 from tests.core.pages import check_page
 
 FOLDER = Path(settings.BASE_DIR) / "templates"
@@ -220,6 +222,23 @@ def test_pages_keep_the_other_filters(request_of_nobody: HttpRequest) -> None:
 
     assert 'href="?sort=name&amp;page=3"' in page
     assert 'aria-sort="ascending"> <a href="?sort=-name">Deployment' in " ".join(page.split())
+
+
+@pytest.mark.parametrize("length", [20, 2_000])
+def test_links_of_long_queries_are_not_kept(rf: RequestFactory, length: int) -> None:
+    """A thousand of the longest would take as much memory as the whole process."""
+    request = rf.get("/d/", {"q": "x" * length})
+    page = Paginator(range(100), 10).page(5)
+    source = '{% load ui %}{% sort_header "Name" "name" %}{% pagination page %}'
+    drawn = {ui._drawn_sort_header, ui._drawn_pagination}
+    for one in drawn:
+        one.cache_clear()
+
+    text = engines["django"].from_string(source).render({"page": page}, request)
+
+    assert f"q={'x' * length}&amp;sort=name" in text
+    assert f"q={'x' * length}&amp;page=6" in text
+    assert {one.cache_info().currsize for one in drawn} == {1 if length < 200 else 0}
 
 
 def test_components_escape_what_people_typed() -> None:

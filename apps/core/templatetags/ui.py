@@ -4,7 +4,7 @@ A component is one file in templates/components. It has a tag here only when it 
 (a block tag), reads the request (pagination, sorting), or gathers values (the error summary).
 """
 
-from collections.abc import Container, Hashable
+from collections.abc import Callable, Container, Hashable
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -41,6 +41,7 @@ MOST_TICKS = 20
 OUTBOX = "apps.accounts.mail.PageBackend"
 KEPT_ICONS = 200
 KEPT_DRAWINGS = 1_000
+MOST_KEPT_CHARACTERS = 200
 
 
 def _component(context: Context, name: str, **values: Any) -> SafeString:
@@ -169,10 +170,9 @@ def dialog(context: Context, content: str, id: str, title: str, is_open: Any = F
 @register.simple_tag(takes_context=True)
 def pagination(context: Context, page: "Page[Any]", noun: str = "Results") -> SafeString:
     """Link the pages of a list; other query parameters stay."""
-    paginator = page.paginator
-    return _drawn_pagination(
-        page.number, paginator.count, int(paginator.per_page), noun, _query(context)
-    )
+    query, paginator = _query(context), page.paginator
+    draw = _kept(_drawn_pagination, query)
+    return draw(page.number, paginator.count, int(paginator.per_page), noun, query)
 
 
 @lru_cache(maxsize=KEPT_DRAWINGS)
@@ -190,7 +190,8 @@ def _drawn_pagination(number: int, count: int, size: int, noun: str, query: str)
 @register.simple_tag(takes_context=True)
 def sort_header(context: Context, label: str, key: str, kind: str = "") -> SafeString:
     """Make a column heading that sorts by `key`, and by `-key` when chosen again."""
-    return _drawn_sort_header(label, key, kind, _query(context))
+    query = _query(context)
+    return _kept(_drawn_sort_header, query)(label, key, kind, query)
 
 
 @lru_cache(maxsize=KEPT_DRAWINGS)
@@ -205,6 +206,14 @@ def _drawn_sort_header(label: str, key: str, kind: str, query: str) -> SafeStrin
         "query": asked,
     }
     return render_to_string("components/sort_header.html", values)
+
+
+def _kept(draw: Any, query: str) -> Callable[..., SafeString]:
+    """Return what draws links with a query: anew if that is long, so that what is kept stays small
+    whatever people ask for.
+    """
+    drawn_anew: Callable[..., SafeString] = draw.__wrapped__
+    return draw if len(query) <= MOST_KEPT_CHARACTERS else drawn_anew
 
 
 def _query(context: Context) -> str:
