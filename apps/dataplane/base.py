@@ -262,6 +262,17 @@ class SupportsLimits(Protocol):
 
 
 @runtime_checkable
+class SupportsQuotas(Protocol):
+    """A data plane that may have quotas, which refuse pods of tasks."""
+
+    def full_quota(self, *, ref: str) -> str:
+        """Return which quota has no room for the pod of one more task, and for what, in one
+        sentence; "" where all have. Within seconds. Raises DataPlaneError.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsScalingHistory(Protocol):
     """A data plane that tells why it changed the number of workers."""
 

@@ -162,6 +162,29 @@ def test_pods_that_a_quota_refuses_are_named_where_people_look(
     assert seen.health == "unhealthy"
 
 
+def test_a_quota_without_room_for_a_task_is_named(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    """The pods of tasks are made by Airflow, and no event tells of those that are refused."""
+    settle(kubernetes_plane, small_spec(ref))
+    before = kubernetes_plane.full_quota(ref=ref)
+    tight = {
+        "kind": "ResourceQuota",
+        "metadata": {"name": "tight", "namespace": namespace_of(ref)},
+        "spec": {"hard": {"pods": "1", "requests.memory": "900Gi"}},
+    }
+    control_plane.create(tight)
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (said := kubernetes_plane.full_quota(ref=ref)):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+    assert before == ""
+    assert said.startswith("tight has no room for the pod of one more task: pods ")
+    assert "memory" not in said
+
+
 def test_a_rule_of_the_cluster_that_forbids_is_quoted(
     control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
 ) -> None:

@@ -16,6 +16,7 @@ from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import AirflowResponse
 from apps.deployments.models import Deployment
 from apps.deployments.secrets.sealed import new_airflow_secrets
+from apps.observability.why import answers
 from apps.observability.why.facts import MOST_UPSTREAM, PATH, Facts, TaskName, facts_in
 from apps.observability.why.known import known_of
 from apps.observability.why.reasons import checks_of, reason_for
@@ -132,6 +133,7 @@ CASES: dict[str, list[tuple[dict[str, Any], Known]]] = {
     "quota": [
         (FULL, having(refusal=NO_QUOTA)),
         ({}, having(workers_ready=0, refusal=NO_QUOTA, state="failed", detail="exceeded quota")),
+        ({"queued_seconds": 400}, Known(executor="kubernetes", refusal=NO_QUOTA)),
     ],
     "pod-pending": [
         (FULL, having(refusal=NO_NODE)),
@@ -318,6 +320,49 @@ def test_the_page_gives_the_reason_with_its_numbers_and_a_link(
     check_page(text)
     assert "The worker queue gpu does not exist" in text
     assert "/d/etl-prod-7f3c/configure/" in text
+
+
+class WithQuotas(FakePlane):
+    """One whose namespace has a full quota, or whose cluster does not answer."""
+
+    message: str | None = "team has no room for the pod of one more task: pods 64 of 64."
+
+    def full_quota(self, *, ref: str) -> str:
+        if self.message is None:
+            raise Unreachable("The cluster does not answer.")
+        return self.message
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "said"),
+    [
+        ("queued", WithQuotas.message, "A quota of the namespace is used up"),
+        ("queued", "", "Nothing is wrong"),
+        ("queued", None, "Nothing is wrong"),
+        ("scheduled", WithQuotas.message, "The pool tiny has no room"),
+    ],
+)
+def test_a_task_that_gets_a_pod_of_its_own_may_wait_for_a_quota(
+    alice: User,
+    deployment: Deployment,
+    plane: type[FakePlane],
+    client_of: ClientOf,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    message: str | None,
+    said: str,
+) -> None:
+    monkeypatch.setattr(WithQuotas, "message", message)
+    monkeypatch.setattr(answers, "plane_for", lambda cluster: WithQuotas())
+    executor = "kubernetes"
+    monkeypatch.setattr(answers, "known_of", lambda *_, **__: Known(executor=executor))
+    answer(plane, ASKED, {**SAID, "instance": {**SAID["instance"], "state": state}})
+
+    text = client_of(alice).get(HERE).content.decode()
+
+    check_page(text)
+    assert said in text
+    assert ("pods 64 of 64" in text) == said.startswith("A quota")
 
 
 def test_the_page_counts_the_line_for_a_pool(

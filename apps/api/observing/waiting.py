@@ -7,13 +7,12 @@ from ninja import Path, Query, Router
 from pydantic import Field
 
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.wire.errors import NotHere
+from apps.api.wire.errors import or_404
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.shapes import Shape
 from apps.dags.pages.queries import SEE
-from apps.observability.why.facts import NAME_CHARACTERS, TaskName, facts_about, waiting_tasks
-from apps.observability.why.known import known_of
-from apps.observability.why.reasons import checks_of, reason_for
+from apps.observability.why.answers import answer_about
+from apps.observability.why.facts import NAME_CHARACTERS, TaskName, waiting_tasks
 
 router = Router(by_alias=True, exclude_none=True, tags=["DAG"])
 
@@ -87,15 +86,12 @@ def list_waiting(request: Call, at: Path[AtDeployment]) -> Any:
 )
 def explain(request: Call, at: Path[AtDeployment], asked: Query[ReasonQuery]) -> Any:
     """As its Airflow answers now; 503 while it does not."""
-    facts = facts_about(request.found, name=TaskName(**asked.model_dump()))
-    if facts is None:
-        raise NotHere
-    known = known_of(request.found, now=timezone.now())
-    reason = reason_for(facts, known)
+    name = TaskName(**asked.model_dump())
+    answer = or_404(answer_about(request.found, name=name, now=timezone.now()))
     return ReasonShape(
-        state=facts.state,
-        reason=reason.key,
-        title=reason.title,
-        message=reason.message,
-        checks=list(checks_of(facts, known)),
+        state=answer.facts.state,
+        reason=answer.reason.key,
+        title=answer.reason.title,
+        message=answer.reason.message,
+        checks=list(answer.checks),
     )

@@ -12,7 +12,7 @@ from apps.dataplane.airflow_token import PORTAL, AirflowUser
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.api.client import Api
-from apps.dataplane.kubernetes.api.kinds import DEPLOYMENT, POD, STATEFUL_SET, Manifest
+from apps.dataplane.kubernetes.api.kinds import DEPLOYMENT, POD, QUOTA, STATEFUL_SET, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.api.transport import forget
 from apps.dataplane.kubernetes.apply import hibernating
@@ -27,6 +27,7 @@ from apps.dataplane.kubernetes.observe.live_metrics import read_live_metrics
 from apps.dataplane.kubernetes.observe.objects.drift import drift_of
 from apps.dataplane.kubernetes.observe.objects.live_objects import selector
 from apps.dataplane.kubernetes.observe.observation import component_names
+from apps.dataplane.kubernetes.observe.quotas import full_quota
 from apps.dataplane.kubernetes.observe.scaling import read_scaling_decisions
 from apps.dataplane.kubernetes.observe.survey import observe_deployment, survey
 from apps.dataplane.kubernetes.projects import work
@@ -60,7 +61,8 @@ MAX_LINES = 5000
 
 class KubernetesPlane:
     """`DataPlane`, `SupportsBulkObserve`, `SupportsMetrics`, `SupportsScalingHistory`,
-    `SupportsProjects`, `SupportsBackupsToBuckets` and `SupportsStorageTest` of one cluster.
+    `SupportsQuotas`, `SupportsProjects`, `SupportsBackupsToBuckets` and `SupportsStorageTest` of
+    one cluster.
     """
 
     def __init__(self, config: ClusterConfig) -> None:
@@ -123,6 +125,11 @@ class KubernetesPlane:
     def limits(self, *, spec: DeploymentSpec, counts: Mapping[str, int]) -> Mapping[str, Usage]:
         """Return the limits of the pods of each component, by how many of them run."""
         return limits_of(spec, counts)
+
+    def full_quota(self, *, ref: str) -> str:
+        """Return which quota of the namespace is used up; see `quotas`."""
+        found = self.api.list(QUOTA, namespace=self.api.home(ref), may_be_forbidden=True)
+        return full_quota(found)
 
     def scaling_decisions(
         self, *, spec: DeploymentSpec, since: datetime

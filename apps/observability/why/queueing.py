@@ -140,6 +140,13 @@ def taken_by_none(facts: Facts, known: Known) -> Reason | None:
     age = facts.queued_seconds
     if age is None or age < LONG_WAIT_SECONDS:
         return None
+    if known.executor == "kubernetes":
+        return Reason(
+            "taken-by-none",
+            "No pod runs it",
+            f"It has been queued for {duration_in_words(age)}. The log of the scheduler says what "
+            "became of its pod.",
+        )
     return Reason(
         "taken-by-none",
         "There is room, and no worker starts it",

@@ -27,7 +27,7 @@ IN_THE_FORM = {
     "workers-crash": "Change the queue",
     "scaling-stuck": "Change the queue",
     "pod-pending": "Choose a smaller size",
-    "quota": "Choose fewer or smaller workers",
+    "quota": "Change workers or the quota",
     "parallelism": "Set AIRFLOW__CORE__PARALLELISM",
     "executor-slots": "Set AIRFLOW__CORE__PARALLELISM",
 }

@@ -9,15 +9,8 @@ from apps.access.scoped import scoped
 from apps.core.web.own_addresses import number_in
 from apps.dags.airflow.api import AirflowSilent
 from apps.deployments.models import Deployment
-from apps.observability.why.facts import (
-    ABSENT,
-    NAME_CHARACTERS,
-    TaskName,
-    facts_about,
-    waiting_tasks,
-)
-from apps.observability.why.known import known_of
-from apps.observability.why.reasons import checks_of, reason_for
+from apps.observability.why.answers import answer_about
+from apps.observability.why.facts import ABSENT, NAME_CHARACTERS, TaskName, waiting_tasks
 from apps.observability.why.remedies import links_for
 from apps.observability.why.shapes import Reason
 
@@ -54,17 +47,16 @@ def why(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, deployment: Deployment, name: TaskName) -> dict[str, Any]:
-    facts = facts_about(deployment, name=name)
-    if facts is None:
+    answer = answer_about(deployment, name=name, now=timezone.now())
+    if answer is None:
         return {"reason": GONE}
-    known = known_of(deployment, now=timezone.now())
-    reason = reason_for(facts, known)
+    facts, reason = answer.facts, answer.reason
     links = links_for(key=reason.key, queue=facts.queue, deployment=deployment, user=request.user)
     return {
         "facts": facts,
         "state": STATE_WORDS.get(facts.state, facts.state),
         "reason": reason,
-        "checks": list(checks_of(facts, known)),
+        "checks": answer.checks,
         "links": links,
     }
 
