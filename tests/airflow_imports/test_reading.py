@@ -12,6 +12,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.imports.tunnel import PORT, tunnel
 from apps.dataplane.imports.types import ImportedDatabase, ImportSource, SourceServer
 from apps.dataplane.local.backups.archives import run_program, sha256_of
 from apps.dataplane.local.config import LocalConfig
@@ -244,6 +245,13 @@ def test_a_server_that_takes_tls_alone_is_read_and_its_certificate_checked(
             read(server=replace(server, ca=authority.certificate))
         with pytest.raises(Permanent, match="no tables of Airflow"):
             read(server=replace(server, encryption="unverified"))
+        with tunnel(replace(server, ca=authority.certificate), tmp_path):
+            said = {"host": str(tmp_path), "port": PORT, "dbname": "postgres"}
+            said |= {"user": server.user, "password": server.password}
+            with psycopg.connect(**said) as connection:
+                sent = "x" * 20_000_000
+                [back] = connection.execute("SELECT %s::text", [sent]).fetchone() or [""]
+        assert back == sent
 
 
 def test_a_disk_without_room_is_said_before_anything_is_made(

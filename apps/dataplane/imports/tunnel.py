@@ -5,6 +5,7 @@ here the connection goes to the address that was checked. Others on the machine 
 folder. Source: PostgreSQL's manual, "Message Flow: SSL Session Encryption".
 """
 
+import selectors
 import socket
 import ssl
 import struct
@@ -20,6 +21,7 @@ from apps.dataplane.imports.types import SourceServer
 PORT, SOCKET = 5432, ".s.PGSQL.5432"
 CONNECT_SECONDS, SILENCE_SECONDS = 5.0, 600.0
 CHUNK_BYTES = 64 * 1024
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 SASL, BINDING = struct.pack("!i", 10), b"SCRAM-SHA-256-PLUS\0"
 SSL_REQUEST = struct.pack("!ii", 8, 80_877_103)
 
@@ -112,29 +114,71 @@ def _serve(near: socket.socket, server: SourceServer) -> None:
     except (Permanent, Temporary):
         near.close()
         return
-    there = threading.Thread(target=_pump, args=(near, far), daemon=True)
-    there.start()
-    with suppress(OSError):
-        near.sendall(_without_binding(_first_message(far)))
-    _pump(far, near)
-    there.join()
-    near.close()
-    far.close()
+    with near, far, suppress(OSError, ValueError):
+        _forward(near, far)
 
 
-def _first_message(far: socket.socket) -> bytes:
-    head = _exactly(far, 5)
-    if len(head) < 5:
-        return head
-    length = int.from_bytes(head[1:], "big") - 4
-    return head + _exactly(far, min(max(length, 0), CHUNK_BYTES))
+def _forward(near: socket.socket, far: socket.socket) -> None:
+    """Forward both ways until one side ends. In one thread, because two that read and write the
+    same TLS at once break it (until Python 3.13), and without waiting inside it: what arrives may
+    be of TLS alone.
+    """
+    head: bytes | None = b""
+    far.setblocking(False)
+    while True:
+        is_left = isinstance(far, ssl.SSLSocket) and far.pending() > 0
+        readable = {far} if is_left else _ready({near: READ, far: READ})
+        if near in readable:
+            chunk = near.recv(CHUNK_BYTES)
+            _send(far, chunk)
+            if not chunk:
+                return
+        answer = _received(far) if far in readable else None
+        if answer is None:
+            continue
+        if not answer:
+            return
+        if head is not None:
+            head += answer
+            if not _is_whole(head):
+                continue
+            answer, head = _without_binding(head), None
+        near.sendall(answer)
 
 
-def _exactly(sock: socket.socket, size: int) -> bytes:
-    content = b""
-    while len(content) < size and (chunk := sock.recv(size - len(content))):
-        content += chunk
-    return content
+def _ready(wanted: dict[socket.socket, int]) -> set[socket.socket]:
+    """Wait for sockets that can be read or written. Raises TimeoutError after a long silence."""
+    with selectors.DefaultSelector() as selector:
+        for one, events in wanted.items():
+            selector.register(one, events)
+        found = {key.fileobj for key, _ in selector.select(SILENCE_SECONDS)}
+    if not found:
+        raise TimeoutError
+    return {one for one in wanted if one in found}
+
+
+def _received(far: socket.socket) -> bytes | None:
+    """Return what arrived, b"" at the end, None where it was nothing but TLS's own."""
+    try:
+        return far.recv(CHUNK_BYTES)
+    except (ssl.SSLWantReadError, BlockingIOError):
+        return None
+
+
+def _send(far: socket.socket, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        try:
+            rest = rest[far.send(rest) :]
+        except (ssl.SSLWantWriteError, BlockingIOError):
+            _ready({far: WRITE})
+        except ssl.SSLWantReadError:
+            _ready({far: READ})
+
+
+def _is_whole(head: bytes) -> bool:
+    """Return whether the first message of a server is here: a byte, its length, and the rest."""
+    return len(head) >= 5 and len(head) > min(int.from_bytes(head[1:5], "big"), CHUNK_BYTES)
 
 
 def _without_binding(message: bytes) -> bytes:
@@ -143,14 +187,6 @@ def _without_binding(message: bytes) -> bytes:
     """
     if message[:1] != b"R" or message[5:9] != SASL or BINDING not in message:
         return message
-    body = message[5:].replace(BINDING, b"", 1)
-    return b"R" + struct.pack("!i", len(body) + 4) + body
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError, ValueError):
-        while chunk := source.recv(CHUNK_BYTES):
-            target.sendall(chunk)
-    for one in (source, target):
-        with suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
+    length = 1 + int.from_bytes(message[1:5], "big")
+    body, rest = message[5:length].replace(BINDING, b"", 1), message[length:]
+    return b"R" + struct.pack("!i", len(body) + 4) + body + rest
