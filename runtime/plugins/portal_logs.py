@@ -163,7 +163,7 @@ def _lines(tried: Any, try_number: int, is_over: bool) -> Iterator[bytes]:
             for line in lines_of(store, tried, try_number):
                 is_found = True
                 yield line
-        except Exception:
+        except Exception:  # the client of each image raises others, and the log goes on without it
             logger.warning("a log in Elasticsearch is not read to its end", exc_info=True)
             if is_found:
                 yield BREAKS_OFF

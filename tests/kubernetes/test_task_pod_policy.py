@@ -237,7 +237,7 @@ HOSTILE: dict[str, Callable[[Pod], object]] = {
     "no labels": lambda pod: pod["metadata"].pop("labels"),
     "a place before all others": spec(priorityClassName="system-cluster-critical"),
     "a place before all others on its node": spec(priorityClassName="system-node-critical"),
-    "the priority of somebody else's service": spec(priorityClassName="shop"),
+    "the priority of another service": spec(priorityClassName="shop"),
     "another runtime": spec(runtimeClassName="bare-metal"),
     "a node": spec(nodeName="node-a"),
     "another scheduler": spec(schedulerName="mine"),

@@ -111,7 +111,7 @@ def test_the_secret_is_sealed_at_rest(connection: SSOConnection) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"issuer": "https://evil.test"}, {"ca_certificate": "of somebody else"}]
+    "change", [{"issuer": "https://evil.test"}, {"ca_certificate": "of another CA"}]
 )
 def test_the_secret_goes_to_no_server_that_it_was_not_entered_for(
     connection: SSOConnection, alice: User, change: dict[str, str]

@@ -78,7 +78,7 @@ class AccountAdapter(PortalAccountAdapter):
             return methods
         has_identity = bool(connections_of(user=user))
         if has_identity and self.requires_single_sign_on(self.request, user.email):
-            # What signs nobody in confirms nobody, either.
+            # A way that does not sign in does not confirm, either.
             methods = []
         if not methods or has_identity:
             way = {"id": "sso", "description": "Use single sign-on", "url": reverse("sso:confirm")}
