@@ -11,6 +11,8 @@ from apps.core.errors import PortalError, Refused
 from apps.deployments.editing.hibernating import wake
 from apps.deployments.models import Deployment, Health, Phase
 
+STARTING = "Airflow is starting, which takes about half a minute."
+
 
 class AirflowNotUp(PortalError):
     """The Deployment has no running Airflow to sign in to."""
@@ -44,7 +46,8 @@ def open_airflow(
     role = airflow_role(user=actor, deployment=deployment)
     if role and may_wake and deployment.is_hibernating:
         wake(actor=actor, deployment=deployment, now=now, reason="a person who opened Airflow")
-        raise AirflowNotUp("Airflow is waking up, which takes about half a minute.")
+        deployment.refresh_from_db()
+        raise AirflowNotUp(STARTING)
     _require_airflow(deployment)
     if not role:
         raise Refused("You have no role in this Airflow.")
@@ -83,5 +86,7 @@ def _require_airflow(deployment: Deployment) -> None:
         raise AirflowNotUp("Airflow has not started for the first time yet.")
     if deployment.is_hibernating:
         raise AirflowNotUp("Airflow hibernates. Open it from the page of its Deployment.")
-    if deployment.health in (Health.STARTING, Health.STOPPED):
+    if deployment.health == Health.STARTING:
+        raise AirflowNotUp(STARTING)
+    if deployment.health == Health.STOPPED:
         raise AirflowNotUp("Airflow is not running at the moment.")

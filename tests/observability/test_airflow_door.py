@@ -209,7 +209,7 @@ def test_next_is_a_path_in_this_airflow_or_nothing(target: str, path: str) -> No
     ("fields", "message"),
     [
         ({"applied": None}, "not started for the first time"),
-        ({"health": "starting"}, "is not running at the moment"),
+        ({"health": "starting"}, "is starting, which takes"),
         ({"health": "stopped"}, "is not running at the moment"),
     ],
 )
