@@ -16,6 +16,7 @@ from apps.deployments.models import Deployment, Phase
 from apps.observability.incidents.detectors.portal import CREDENTIAL_NOW, CREDENTIAL_SOON
 from apps.observability.incidents.detectors.seen import OLD_ON_A_CLUSTER, OLD_ON_THIS_MACHINE
 from apps.observability.incidents.evaluation import BATCH, evaluate_some
+from apps.observability.incidents.hysteresis import ONE_EVALUATION
 from apps.observability.incidents.models import Incident
 
 # What says that something of what detectors read was stored anew.
@@ -45,7 +46,7 @@ class ChangedDeployments:
         looked at again.
         """
         found = _versions(now)
-        holding = _holding()
+        holding = _holding(now)
         due = [pk for pk, one in found.items() if self._looked_at.get(pk) != one or pk in holding]
         self._looked_at = {pk: one for pk, one in self._looked_at.items() if pk in found}
         for begin in range(0, len(due), BATCH):
@@ -76,8 +77,10 @@ def _limits_passed(seen_at: datetime | None, ends: datetime | None, now: datetim
     return sum(ages) + sum(left) + (ends is not None and ends <= now)
 
 
-def _holding() -> set[int]:
-    """Return the Deployments with an incident that waits to open or to close."""
+def _holding(now: datetime) -> set[int]:
+    """Return the Deployments with an incident that waits to open or to close, and for which another
+    evaluation counts.
+    """
     waiting = Q(opened_at=None) | Q(clear_since__isnull=False)
-    rows = Incident.objects.unclosed().filter(waiting)
+    rows = Incident.objects.unclosed().filter(waiting, checked_at__lte=now - ONE_EVALUATION)
     return set(rows.values_list("deployment_id", flat=True))
