@@ -6,7 +6,7 @@ travels in the body of a form, never in an address, so that it is in no log and 
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import jwt
@@ -53,7 +53,16 @@ def sign_ticket(
     return jwt.encode(claims, settings.AIRFLOW_SIGN_IN_KEY, algorithm="EdDSA")
 
 
-def airflow_url(deployment: Deployment) -> str:
+class AirflowSeen(Protocol):
+    """What its address takes of a Deployment: of the model, or of a row of a list."""
+
+    @property
+    def ref(self) -> str: ...
+    @property
+    def observation(self) -> dict[str, Any]: ...
+
+
+def airflow_url(deployment: AirflowSeen) -> str:
     """Return the address of a Deployment's Airflow, with a slash at its end."""
     seen = deployment.observation.get("ui_url") if deployment.observation else ""
     return f"{(seen or f'{settings.AIRFLOW_URL}/{deployment.ref}').rstrip('/')}/"

@@ -3,6 +3,7 @@ time zones and the minutes for tasks on top.
 """
 
 from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from django.db import transaction
 from django.utils import timezone
@@ -10,7 +11,12 @@ from pydantic import Field
 
 from apps.accounts.models import User
 from apps.api.wire.shapes import Shape
-from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule
+from apps.dataplane.hibernation.plans import (
+    HibernationPlan,
+    Override,
+    Schedule,
+    plan_from_json,
+)
 from apps.dataplane.hibernation.turns import active_override
 from apps.deployments.editing.hibernating import hibernate, stay_awake, wake
 from apps.deployments.editing.plans import plan_of
@@ -110,11 +116,22 @@ class ScalingStatus(Shape):
     hibernation_status: HibernationStatus
 
 
-def scaling_spec(deployment: Deployment) -> ScalingSpec | None:
+class Hibernating(Protocol):
+    """What is read of a Deployment: of the model, or of a row of a list."""
+
+    @property
+    def hibernation(self) -> dict[str, Any]: ...
+    @property
+    def is_hibernating(self) -> bool: ...
+    @property
+    def hibernation_turns_at(self) -> datetime | None: ...
+
+
+def scaling_spec(deployment: Hibernating) -> ScalingSpec | None:
     """Describe when a Deployment hibernates; None where nothing was ever said."""
     if not deployment.hibernation:
         return None
-    plan, now = plan_of(deployment), timezone.now()
+    plan, now = plan_from_json(deployment.hibernation), timezone.now()
     override = active_override(plan, now)
     return ScalingSpec(
         hibernation_spec=HibernationSpec(
@@ -126,11 +143,11 @@ def scaling_spec(deployment: Deployment) -> ScalingSpec | None:
     )
 
 
-def scaling_status(deployment: Deployment) -> ScalingStatus | None:
+def scaling_status(deployment: Hibernating) -> ScalingStatus | None:
     """Describe whether a Deployment hibernates; None where nothing was ever said."""
     if not deployment.hibernation:
         return None
-    override = active_override(plan_of(deployment), timezone.now())
+    override = active_override(plan_from_json(deployment.hibernation), timezone.now())
     turns_at = deployment.hibernation_turns_at
     return ScalingStatus(
         hibernation_status=HibernationStatus(
@@ -248,5 +265,5 @@ def _shape(one: Schedule) -> HibernationScheduleShape:
     )
 
 
-def _event(deployment: Deployment) -> str:
+def _event(deployment: Hibernating) -> str:
     return "WAKE" if deployment.is_hibernating else "HIBERNATE"

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 
-from apps.api.alerts import channels, messages, opened, rules, silences
+from apps.api.alerts import channels, messages, opened, previews, rules, silences
 from apps.api.changes import deploys, drift, hibernation, operations, revisions
 from apps.api.deployments import differences, environment, items, logs, options, promotions
 from apps.api.git import branches, repositories, sources
@@ -65,6 +65,7 @@ ROUTERS = (
     incidents.router,
     remote_write.router,
     rules.router,
+    previews.router,
     channels.router,
     silences.router,
     messages.router,

@@ -144,7 +144,7 @@ def test_the_preview_of_a_rule_says_what_passed_asleep(deployment: Deployment):
     slept(deployment, NOW - 49 * HOUR, NOW - 47 * HOUR)
     rule = Rule.objects.get()
 
-    found = past_of(rule, now=NOW + MINUTE)
+    found = past_of(rule, seen=Deployment.objects.all(), now=NOW + MINUTE)
 
     assert (found.times, found.slept) == (6, 1)
 

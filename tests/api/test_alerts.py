@@ -1,17 +1,23 @@
 """Rules, channels, silences and messages by programs, in the shapes that clients know."""
 
+from datetime import time
+
 import pytest
+from django.utils import timezone
 
 from apps.alerts.channels.models import Channel
 from apps.alerts.channels.services import secrets_of
 from apps.alerts.deliveries.models import Delivery
 from apps.alerts.evaluation.models import Alert
 from apps.alerts.places import fields_of
+from apps.alerts.rules.kinds import RuleKind
 from apps.alerts.rules.models import Rule
 from apps.alerts.silences.models import Silence
+from apps.api.alerts.shapes import KINDS
 from apps.audit.models import AuditEvent
 from apps.core.public_ids import number_of, public_id
-from tests.alerts.examples import MINUTE, NOW, make_channel, make_rule
+from apps.dags.models import DagSummary
+from tests.alerts.examples import MINUTE, NOW, ended, make_channel, make_rule
 from tests.alerts.test_payloads import MESSAGE
 
 
@@ -72,6 +78,7 @@ RULES = {
     "DAG_FAILURE": {},
     "TASK_FAILURE": {},
     "DAG_SUCCESS": {},
+    "DAG_ERROR_BUDGET": {},
     "DAG_DURATION": {"dagDurationSeconds": 3600},
     "TASK_DURATION": {"taskDurationSeconds": 120},
     "DAG_TIMELINESS": {
@@ -114,6 +121,16 @@ def test_a_rule_comes_back_as_terraform_sent_it_and_again_unchanged(
     assert body["notificationChannels"][0]["definition"] == {}
     assert program.post(f"/alerts/{body['id']}", body).json() == body
     assert program.get(f"/alerts/{body['id']}").json() == body
+
+
+def test_every_kind_of_rule_has_a_name_for_clients(alice, workspace, program_of):
+    for kind in RuleKind:
+        make_rule(workspace, kind, due_at=time(6, 30))
+
+    answer = program_of(alice).get("/alerts")
+
+    assert answer.status_code == 200, answer.content
+    assert {one["type"] for one in answer.json()["alerts"]} == set(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -302,3 +319,49 @@ def test_lists_cost_as_many_queries_however_long_they_are(
 
     with django_assert_max_num_queries(7):
         assert program.get(path).json()["totalCount"] >= 4
+
+
+def test_a_dry_run_counts_what_a_rule_would_match_and_makes_none(
+    alice, bob, deployment, workspace, organization, program_of
+):
+    for dag, is_paused in (("orders", False), ("orders_old", True), ("stock", False)):
+        DagSummary.objects.create(
+            deployment=deployment, dag_id=dag, is_paused=is_paused, has_import_error=False
+        )
+    ended(deployment, at=timezone.now() - MINUTE)
+    program = program_of(alice)
+    matches = [{"entityType": "DAG_ID", "operatorType": "MATCHES", "values": ["ord*"]}]
+    body = {"type": "DAG_FAILURE", "rules": {"patternMatches": matches}}
+
+    answers = [
+        program.post("/preview-alert", body | at(on, kind))
+        for on, kind in (
+            (workspace, "WORKSPACE"),
+            (organization, "ORGANIZATION"),
+            (deployment, "DEPLOYMENT"),
+        )
+    ]
+
+    for answer in answers:
+        assert answer.status_code == 200, answer.content
+        assert answer.json() == {
+            "deploymentCount": 1,
+            "dagCount": 2,
+            "knownDagCount": 3,
+            "pausedDagCount": 1,
+            "firstNames": ["orders", "orders_old"],
+            "isCut": False,
+            "timesInLastWeek": 1,
+        }
+    assert not Rule.objects.exists()
+    incident = program.post("/preview-alert", {"type": "INCIDENT", **at(workspace)}).json()
+    assert (incident["dagCount"], incident["firstNames"]) == (0, [deployment.name])
+    assert program_of(bob).post("/preview-alert", body | at(workspace)).status_code == 403
+    for wrong in (
+        {"type": "PIGEON"},
+        {"type": "DAG_DURATION"},
+        {"entityId": "cnone"},
+        {"deploymentNames": ",".join("x" * 99)},
+    ):
+        refused = program.post("/preview-alert", {**body, **at(workspace), **wrong})
+        assert refused.status_code == (404 if "entityId" in wrong else 400)

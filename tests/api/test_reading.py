@@ -233,7 +233,9 @@ def test_a_list_tells_of_a_deployment_what_reading_it_tells(
     if runs == "nothing":
         deployment.applied = None
     Revision.objects.filter(pk=deployment.applied_id).update(code_digest="a" * 64)
-    deployment.save(update_fields=["wanted", "applied"])
+    said = {"import_errors": 2, "warnings": ["Tasks wait."], "ui_url": "https://af.example/x"}
+    deployment.observation, deployment.health = deployment.observation | said, "healthy"
+    deployment.save(update_fields=["wanted", "applied", "observation", "health"])
     program = program_of(alice)
 
     read = program.get(f"/deployments/{id_of('deployment', deployment)}").json()

@@ -212,6 +212,7 @@ TABLE: dict[str, str] = {
     "RespondToIncident": "deployment.airflow.run",
     "ListAlerts": ANY,
     "CreateAlert": ANY,
+    "PreviewAlert": ANY,
     "GetAlert": ANY,
     "UpdateAlert": ANY,
     "DeleteAlert": ANY,
@@ -293,6 +294,7 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
         (
             "CreateAlert",
+            "PreviewAlert",
             "UpdateAlert",
             "DeleteAlert",
             "LabsCreateAlerts",
@@ -624,6 +626,7 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
         "UpdateApiToken": {"name": "CI"},
         "UpdateApiTokenRoles": {"roles": kept},
         "CreateAlert": _rule(ids),
+        "PreviewAlert": _rule(ids),
         "LabsCreateAlerts": {"alerts": [_rule(ids)]},
         "LabsUpdateAlerts": {"alerts": [{"alertId": ids["alertId"], "name": "New"}]},
         "LabsDeleteAlerts": {"alertIds": [ids["alertId"]]},

@@ -25,7 +25,7 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "alerts:delete_rule": ("DeleteAlert",),
     "alerts:end_silence": ("EndSilence",),
     "alerts:new_channel": ("CreateNotificationChannel",),
-    "alerts:new_rule_of": ("CreateAlert",),
+    "alerts:new_rule_of": ("CreateAlert", "PreviewAlert"),
     "alerts:resend": ("ResendAlertMessage",),
     "alerts:rule": ("UpdateAlert",),
     "alerts:silences": ("CreateSilence",),

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import QuerySet
 
 from apps.alerts.evaluation.deadlines import deadlines_between
 from apps.alerts.evaluation.judging import Verdict, verdict_on, watches_dag
+from apps.alerts.evaluation.matched import watched_deployments
 from apps.alerts.rules.kinds import RuleKind
-from apps.alerts.rules.matching import matches
 from apps.alerts.rules.models import Rule
 from apps.dags.models import DagSummary
-from apps.deployments.models import Deployment, Phase
+from apps.deployments.models import Deployment
 from apps.hibernation.asleep import Asleep, asleep_in
 from apps.observability.incidents.models import Incident
 from apps.observability.results.models import RunResult
@@ -35,14 +35,15 @@ class Past:
     slept: int = 0
 
 
-def past_of(rule: Rule, *, now: datetime) -> Past:
-    """Count what a rule would have found in the last week. At most six queries.
+def past_of(rule: Rule, *, seen: QuerySet[Deployment], now: datetime) -> Past:
+    """Count what a rule would have found in the last week, in the Deployments that a person sees.
+    At most six queries.
 
     `rule` need not be saved.
     """
-    deployments = _deployments(rule)
-    ids = [pk for pk, _ in deployments]
-    unlisted = sum(listed is None for _, listed in deployments)
+    deployments = watched_deployments(rule, seen)
+    ids = [pk for pk, _, _ in deployments]
+    unlisted = sum(listed is None for _, _, listed in deployments)
     since = now - timedelta(days=DAYS)
     dags = _dags(rule, ids)
     slept = 0
@@ -59,18 +60,6 @@ def past_of(rule: Rule, *, now: datetime) -> Past:
         unlisted=unlisted,
         slept=slept,
     )
-
-
-def _deployments(rule: Rule) -> list[tuple[int, datetime | None]]:
-    inside = Q(workspace__organization=rule.organization)
-    if rule.workspace_id is not None:
-        inside &= Q(workspace=rule.workspace_id)
-    if rule.deployment_id is not None:
-        inside &= Q(pk=rule.deployment_id)
-    rows = Deployment.objects.filter(inside, phase=Phase.ACTIVE)
-    found = rows.values_list("pk", "name", "collection__listed_until")
-    is_named = rule.deployment_id is not None
-    return [(pk, at) for pk, name, at in found if is_named or matches(rule.deployments, name)]
 
 
 def _dags(rule: Rule, ids: list[int]) -> set[tuple[int, str]]:

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -10,8 +11,9 @@ from apps.accounts.request_user import request_user
 from apps.alerts.channels.queries import channels_for
 from apps.alerts.deliveries.messages import example
 from apps.alerts.evaluation.judging import Where
+from apps.alerts.evaluation.matched import matched_by
 from apps.alerts.evaluation.past import past_of
-from apps.alerts.pages.forms.rules import RuleForm
+from apps.alerts.pages.forms.rules import WATCHED, RuleForm
 from apps.alerts.pages.parts import (
     MANAGE_ORGANIZATION,
     MANAGE_WORKSPACE,
@@ -21,12 +23,14 @@ from apps.alerts.pages.parts import (
     on_workspace,
 )
 from apps.alerts.pages.queries import deployments_to_choose, rules_of
+from apps.alerts.pages.words import matched_in_words
 from apps.alerts.places import Place, fields_of
 from apps.alerts.rules import services
 from apps.alerts.rules.kinds import ABOUT, RuleKind
 from apps.alerts.rules.models import Rule
 from apps.alerts.sweeping.deleting import delete_rule as delete_and_resolve
 from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
+from apps.deployments.models import Deployment
 from apps.organizations.models import Workspace
 
 
@@ -55,12 +59,15 @@ def _rule(request: HttpRequest, place: Place, rule_id: int) -> HttpResponse:
 
 def _edit(request: HttpRequest, place: Place, rule: Rule) -> HttpResponse:
     user, now = request_user(request), timezone.now()
+    seen = deployments_to_choose(place=place, user=user)
     form = RuleForm(
         request.POST if request.method == "POST" else None,
         rule=rule,
         channels=channels_for(place),
-        deployments=deployments_to_choose(place=place, user=user),
+        deployments=seen,
     )
+    if "matches" in request.POST:
+        return render(request, "alerts/rules/_matches.html", _matches(form, seen))
     is_new = rule.pk is None
     is_preview = "preview" in request.POST
     shown = rule
@@ -84,13 +91,27 @@ def _edit(request: HttpRequest, place: Place, rule: Rule) -> HttpResponse:
         "is_incident": rule.kind == RuleKind.INCIDENT,
         "delete_url": "" if is_new else address(place, "delete_rule", rule.pk),
         "has_channels": channels_for(place).exists(),
-        **_preview(shown, place, is_new=is_new and not is_preview or bool(form.errors)),
+        **_matches(form, seen),
+        **_preview(shown, place, seen, is_new=is_new and not is_preview or bool(form.errors)),
         "now": now,
     }
     return form_page(request, "alerts/rules/rule.html", context, form)
 
 
-def _preview(rule: Rule, place: Place, *, is_new: bool) -> dict[str, Any]:
+def _matches(form: RuleForm, seen: QuerySet[Deployment]) -> dict[str, Any]:
+    """Return what the rule matches now, as far as it was entered, among what a person sees."""
+    wrong = [error for name in WATCHED for error in form.errors.get(name, ())]
+    if wrong:
+        return {"matched": None, "says": ("bad", wrong[0], "")}
+    rule = form.watching()
+    matched = matched_by(rule, seen=seen)
+    says = matched_in_words(matched, rule)
+    return {"matched": matched, "says": says, "is_late": rule.kind == RuleKind.DAG_LATE}
+
+
+def _preview(
+    rule: Rule, place: Place, seen: QuerySet[Deployment], *, is_new: bool
+) -> dict[str, Any]:
     """Return a message as the rule would write it, and how often it would have in a week.
 
     A rule that was not entered yet has a preview of its kind with values made up.
@@ -112,7 +133,7 @@ def _preview(rule: Rule, place: Place, *, is_new: bool) -> dict[str, Any]:
     if not is_whole:
         return {"message": None, "past": None}
     has_past = not is_new and rule.kind != RuleKind.BUDGET_SPENT
-    past = past_of(rule, now=now) if has_past else None
+    past = past_of(rule, seen=seen, now=now) if has_past else None
     dag = past.sample if past else ""
     return {"message": example(rule, where=where, dag=dag, now=now, url=""), "past": past}
 

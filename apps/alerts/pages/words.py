@@ -1,6 +1,7 @@
 """Rules and alerts in words, for the pages. Pure."""
 
 from apps.alerts.deliveries.messages import deadline_in_words
+from apps.alerts.evaluation.matched import MOST_DAGS, Matched
 from apps.alerts.evaluation.models import Alert
 from apps.alerts.rules.kinds import RuleKind
 from apps.alerts.rules.models import WEEKDAYS, Rule
@@ -62,3 +63,28 @@ def subjects_in_words(alert: Alert) -> str:
     names = [name for name, _ in alert.newest_subjects(MOST_SUBJECTS)]
     rest = len(alert.subjects) + alert.more - len(names)
     return ", ".join(names) + (f" and {rest:,} more" if rest else "")
+
+
+def matched_in_words(matched: Matched, rule: Rule) -> tuple[str, str, str]:
+    """Say what a rule matches now: a tone, the count, and what it is a count of."""
+    where = _where(matched, rule)
+    if not matched.deployments:
+        return "warn", "Matches no Deployment", "that you may see. New ones that match are included"
+    if rule.kind == RuleKind.INCIDENT:
+        return "good", f"Matches {_counted(matched.deployments, 'Deployment')}", ""
+    if not matched.known:
+        return "move", "No DAG is known yet", f"in {where}: new ones that match are included"
+    of = f"of the first {MOST_DAGS:,}" if matched.is_cut else f"of {matched.known:,}"
+    if not matched.dags:
+        return "warn", "Matches no DAG", f"{of} in {where}. New ones that match are included"
+    return "good", f"Matches {_counted(matched.dags, 'DAG')}", f"{of} in {where}"
+
+
+def _where(matched: Matched, rule: Rule) -> str:
+    if rule.deployment is not None:
+        return rule.deployment.name
+    return _counted(matched.deployments, "Deployment")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

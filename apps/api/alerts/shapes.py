@@ -24,6 +24,7 @@ KINDS = {
     "DAG_DURATION": RuleKind.DAG_SLOW,
     "TASK_DURATION": RuleKind.TASK_SLOW,
     "DAG_SUCCESS": RuleKind.DAG_SUCCEEDED,
+    "DAG_ERROR_BUDGET": RuleKind.BUDGET_SPENT,
     "INCIDENT": RuleKind.INCIDENT,
 }
 KIND_NAMES = {kind: name for name, kind in KINDS.items()}

@@ -80,8 +80,7 @@ def list_deployments(request: Call, at: Path[InOrganization], asked: Query[Deplo
         found = found.filter(name__in=asked.names)
     sorts = {"name": "name", "createdAt": "created_at", "updatedAt": "wanted__created_at"}
     page = page_of(columns.shown(found), asked, sorts=sorts)
-    columns.complete(page.rows)
-    rows = [deployment_shape(one) for one in page.rows]
+    rows = [deployment_shape(one) for one in columns.completed(page.rows)]
     return DeploymentList(deployments=rows, **page.numbers(asked))
 
 

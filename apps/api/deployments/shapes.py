@@ -14,6 +14,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from apps.airflow_access.tickets import airflow_url
+from apps.api.deployments.columns import ShownDeployment, ShownRevision
 from apps.api.deployments.own_settings import (
     identity_name_of,
     is_highly_available,
@@ -27,7 +28,7 @@ from apps.api.wire.shapes import InOrganization, Listing, Profile, Shape, profil
 from apps.core.public_ids import part_id, public_id
 from apps.dataplane.kubernetes.render.sizes import SIZES, TASK, cpus, mebibytes
 from apps.dataplane.spec import WorkerQueue
-from apps.deployments.badge import display_status
+from apps.deployments.badge import RevisionSeen, display_status
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 from apps.deployments.models import Deployment, Revision
 from apps.layers.kinds.labels import tolerations_text
@@ -148,17 +149,17 @@ class DeploymentList(Listing):
     deployments: list[DeploymentShape]
 
 
-def _code_on_its_way(deployment: Deployment) -> str:
+def _code_on_its_way(deployment: Deployment | ShownDeployment) -> str:
     """Return what is between a delivery and the Deployment, empty where there is nothing."""
     if getattr(deployment, "is_code_checked", False):
         return CHECKING
     return WAITING if getattr(deployment, "is_code_waiting", False) else ""
 
 
-def deployment_shape(deployment: Deployment) -> DeploymentShape:
-    """Describe a Deployment. No query, where `wanted__created_by`, `applied`, `created_by`,
-    `cluster` and `workspace` are loaded, and `deliveries.queries.with_delivery` has added its
-    columns.
+def deployment_shape(deployment: Deployment | ShownDeployment) -> DeploymentShape:
+    """Describe a Deployment. No query for a row of a list, nor for one of the model where
+    `wanted__created_by`, `applied`, `created_by`, `cluster` and `workspace` are loaded, and
+    `deliveries.queries.with_delivery` has added its columns.
     """
     wanted, applied = deployment.wanted, deployment.applied
     if wanted is None:
@@ -225,7 +226,9 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
     )
 
 
-def variable_shapes(configuration: Configuration, revision: Revision) -> list[VariableShape]:
+def variable_shapes(
+    configuration: Configuration, revision: Revision | ShownRevision
+) -> list[VariableShape]:
     """Describe the environment variables; no secret is among the values."""
     return [_variable_shape(one, revision.created_at) for one in configuration.variables]
 
@@ -253,7 +256,7 @@ def _queue_shape(deployment_id: str, queue: WorkerQueue) -> QueueShape:
         pod_memory=f"{size.memory_gib}Gi" if size else "",
         pod_ephemeral_storage=f"{queue.disk_gib}Gi" if size else "",
         node_selector=dict(queue.node_selector),
-        tolerations=tolerations_text(queue.tolerations).splitlines(),
+        tolerations=tolerations_text(queue.tolerations).splitlines() if queue.tolerations else [],
         gpus=queue.gpus,
     )
 
@@ -268,7 +271,7 @@ def _image_of(configuration: Configuration) -> tuple[str, str]:
     return name, digest
 
 
-def _code_version(revision: Revision | None) -> str | None:
+def _code_version(revision: RevisionSeen | None) -> str | None:
     return revision.code_digest[:24] if revision and revision.code_digest else None
 
 

@@ -6,7 +6,7 @@ statements however many Deployments and incidents it has.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -92,6 +92,15 @@ def evaluate_all(*, now: datetime) -> int:
     return evaluated
 
 
+@transaction.atomic
+def evaluate_some(*, deployment_ids: Iterable[int], now: datetime) -> bool:
+    """Evaluate these Deployments, a batch at most; False when another worker is at it."""
+    if not _is_ours():
+        return False
+    _evaluate_rows(_living().filter(pk__in=deployment_ids), now)
+    return True
+
+
 def count_open(*, deployment_ids: list[int], now: datetime) -> None:
     """Write on Deployments how many incidents are open and not silenced, and the worst severity."""
     with connection.cursor() as cursor:
@@ -110,12 +119,21 @@ def forget_closed(*, now: datetime) -> int:
 @transaction.atomic
 def _evaluate_after(last: int, now: datetime) -> list[int]:
     """Evaluate the batch after an id and return its ids; none when another worker is at it."""
+    if not _is_ours():
+        return []
+    return _evaluate_rows(_living().filter(pk__gt=last).order_by("pk")[:BATCH], now)
+
+
+def _is_ours() -> bool:
+    """Take the lock until the end of the transaction, unless another worker holds it."""
     with connection.cursor() as cursor:
         cursor.execute(_LOCK)
         row = cursor.fetchone()
-    if not row or not row[0]:
-        return []
-    deployments = list(_living().filter(pk__gt=last).order_by("pk")[:BATCH])
+    return bool(row and row[0])
+
+
+def _evaluate_rows(rows: Iterable[Deployment], now: datetime) -> list[int]:
+    deployments = list(rows)
     ids = [one.pk for one in deployments]
     measured = latest(deployment_ids=ids, metrics=MEASURED, now=now)
     known = by_deployment(Incident.objects.unclosed().filter(deployment__in=ids))

@@ -9,8 +9,9 @@ from apps.observability.incidents.detectors.seen import Finding
 from apps.observability.incidents.kinds import AT_ONCE, KINDS, Hold, Severity
 from apps.observability.incidents.models import Incident, IncidentEvent
 
-# Two evaluations closer than this count as one: two workers, or a beat that catches up.
-ONE_EVALUATION = timedelta(seconds=20)
+# Evaluations closer than this count as one: what changed is looked at every few seconds. All holds
+# are multiples of it.
+ONE_EVALUATION = timedelta(seconds=15)
 CLOSED_WITH_DEPLOYMENT = "The Deployment is being deleted."
 What = IncidentEvent.What
 
@@ -50,7 +51,8 @@ def evaluate(
     for row in known.values():
         kind = KINDS.get(row.kind)
         is_held = row.kind in unknown or (is_blind and kind is not None and kind.is_observed)
-        if not is_held and _counts(row, now):
+        closes_at_once = kind is None or kind.closes == AT_ONCE
+        if not is_held and (closes_at_once or _counts(row, now)):
             _not_found(row, now, changes)
 
 

@@ -28,6 +28,9 @@ ESCALATIONS = (
     (240, "After 4 hours"),
 )
 
+# What says where a rule looks.
+WATCHED = ("deployment", "deployments", "dags", "tags", "without_dags")
+
 
 class RuleForm(forms.Form):
     """A rule of one kind: fields that the kind has no use for are not there."""
@@ -129,6 +132,16 @@ class RuleForm(forms.Form):
         if data.get("escalate_minutes") and not data.get("escalate_to"):
             self.add_error("escalate_to", "Choose the channel to escalate to.")
         return data
+
+    def watching(self) -> Rule:
+        """Return the rule with where it is to look, as far as that is entered well, not saved."""
+        entered = self.cleaned_data if self.is_bound and self.errors is not None else {}
+        for name in WATCHED:
+            if name in entered:
+                setattr(self.rule, name, entered[name])
+        if self.rule.deployment is not None:
+            self.rule.deployments = ""
+        return self.rule
 
     def filled(self) -> Rule:
         """Return the rule with what was entered, not saved."""
