@@ -155,13 +155,13 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "apps.core.web.middleware.LimitUploads",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "apps.accounts.sessions.services.VisitorSessions",
+    "apps.accounts.sessions.middleware.VisitorSessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "apps.accounts.middleware.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "apps.accounts.sessions.services.SessionLimits",
+    "apps.accounts.sessions.middleware.SessionLimits",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "apps.core.web.htmx.SignInAgain",
@@ -684,6 +684,7 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = int(timedelta(minutes=15).total_seconds())
 
 # Programs that people sign in through the browser (apps/api/oauth). A program that is not used for
 # the time of a refresh token is signed out.
+IDP_OIDC_ADAPTER = "apps.api.oauth.adapter.Adapter"
 IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN = int(timedelta(hours=1).total_seconds())
 IDP_OIDC_REFRESH_TOKEN_EXPIRES_IN = int(timedelta(days=14).total_seconds())
 IDP_OIDC_DEVICE_CODE_EXPIRES_IN = int(timedelta(minutes=10).total_seconds())

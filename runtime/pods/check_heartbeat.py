@@ -43,7 +43,8 @@ def pod_address() -> str:
     """As in runtime/plugins/portal_address.py, by which the job has registered."""
     found = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
     found.sort(key=lambda one: one[0] != socket.AF_INET)
-    return str(found[0][4][0])
+    address = str(found[0][4][0])
+    return f"[{address}]" if ":" in address else address
 
 
 if __name__ == "__main__":

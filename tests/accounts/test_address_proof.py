@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -35,6 +36,7 @@ from apps.sso.models import SSOConnection
 from apps.sso.scim.tokens import create_scim_token, scim_token
 from tests.alerts.examples import make_channel
 from tests.conftest import PASSWORD, role
+from tests.slow_bodies import sent_slowly
 
 pytestmark = pytest.mark.django_db
 NEW_PASSWORD = "another horse battery"
@@ -81,6 +83,27 @@ def test_a_reset_ends_what_was_set_up_before_the_address_was_proved(bob, client_
     assert told.to == [bob.email]
     assert "the passkey Mallory's key" in told.body
     assert "1 session" in told.body
+
+
+def test_a_request_that_began_before_a_reset_changes_nothing_after_it(bob, client_of, committing):
+    """It knows the old password, and would set another one that it is compared with."""
+    intruder = client_of(bob)
+    intruder.handler.enforce_csrf_checks = True
+    token = intruder.get("/account/").context["csrf_token"]
+    form = {"oldpassword": PASSWORD, "password1": "of an intruder", "password2": "of an intruder"}
+    body = urlencode({**form, "csrfmiddlewaretoken": token}).encode()
+
+    with committing():
+        answer = intruder.post(
+            reverse("account_change_password"),
+            content_type="application/x-www-form-urlencoded",
+            **sent_slowly(body, meanwhile=lambda: reset_password(bob)),
+        )
+
+    bob.refresh_from_db()
+    assert bob.check_password(NEW_PASSWORD)
+    assert answer["Location"].startswith(reverse("account_login"))
+    assert not UserSession.objects.filter(user=bob).exists()
 
 
 def test_a_reset_keeps_the_second_factors_of_a_proved_address(bob, client_of, committing):

@@ -65,6 +65,16 @@ def test_the_command_that_tries_a_token_names_the_portal(alice, workspace, clien
     assert ":6666" not in response.content.decode()
 
 
+def test_a_machine_without_a_browser_is_sent_to_the_portal(bob, client_of):
+    form = "application/x-www-form-urlencoded"
+
+    begun = Client(**FORGED).post("/login/device/code", "client_id=astro-cli", form).json()
+
+    page = settings.PORTAL_URL + "/login/device"
+    assert begun["verification_uri"] == page
+    assert begun["verification_uri_complete"] == f"{page}?code={begun['user_code']}"
+
+
 def test_wrong_passwords_are_counted_per_account_whatever_host_is_named(bob, settings):
     settings.ACCOUNT_RATE_LIMITS = {"login_failed": "3/5m/key"}
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.test import Client, RequestFactory
 
 from apps.accounts.models import User
@@ -77,3 +78,26 @@ def test_a_request_that_passed_fewer_proxies_than_there_should_be_is_no_error(bo
     is_in, _, status = signs_in(bob, HTTP_X_FORWARDED_FOR="198.51.100.7")
 
     assert (is_in, status) == (False, 200)
+
+
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [
+        ("203.0.113.9:4711", "203.0.113.9"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ('"[2001:db8::1]"', "2001:db8::1"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("unknown", "127.0.0.1"),
+        ("_hidden:1", "127.0.0.1"),
+        ("1.2.3.4.5:1", "127.0.0.1"),
+    ],
+)
+def test_people_sign_in_however_a_proxy_writes_their_address(bob, settings, said, address):
+    """A session keeps it in a column that holds nothing but addresses."""
+    settings.TRUSTED_PROXY_COUNT = 1
+
+    is_in, _, _ = signs_in(bob, PASSWORD, HTTP_X_FORWARDED_FOR=said)
+
+    assert is_in
+    assert UserSession.objects.get(user=bob).ip == address

@@ -320,6 +320,37 @@ def test_a_machine_without_a_browser_shows_a_code(bob, client_of):
     assert exchange(**form).status_code == 400
 
 
+def confirmed_machine(client: Client) -> dict[str, str]:
+    """Begin the sign-in of a machine and confirm it; return what it then sends."""
+    begun = post("/login/device/code", client_id="astro-cli").json()
+    address = f"/login/device?{urlencode({'code': begun['user_code']})}"
+    assert client.post(address, {"action": "confirm"}).status_code == 200
+    return {
+        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+        "device_code": begun["device_code"],
+    }
+
+
+@pytest.mark.parametrize("how", ["password", "second factor"])
+def test_what_was_allowed_before_the_account_was_taken_back_is_refused(bob, client_of, how):
+    """An intruder allows a program, and lets it take its token after the password is another."""
+    code, machine = code_for(client_of(bob)), confirmed_machine(client_of(bob))
+
+    if how == "password":
+        bob.set_password("another long password")
+        bob.save(update_fields=["password"])
+    else:
+        Authenticator.objects.create(user=bob, type=Authenticator.Type.TOTP, data={})
+
+    assert spend(code).status_code == 400
+    assert exchange(**machine).json()["error"] == "access_denied"
+    assert not Token.objects.exists()
+
+
+def test_a_machine_that_was_confirmed_gets_its_token_at_once(bob, client_of):
+    assert who(exchange(**confirmed_machine(client_of(bob))).json()["access_token"]) == 200
+
+
 def test_a_wrong_code_is_refused_and_guessing_is_slow(bob, client_of):
     client = client_of(bob)
 

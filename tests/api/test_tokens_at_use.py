@@ -1,6 +1,7 @@
 """Calling with a token: what gets in, what is refused and how, and that no session is made."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import jwt
@@ -25,6 +26,7 @@ from apps.organizations.tasks import sweep_expired
 from apps.organizations.tokens.secrets import is_well_formed, new_secret
 from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
 from tests.conftest import role
+from tests.slow_bodies import sent_slowly
 
 
 @pytest.fixture(autouse=True)
@@ -206,6 +208,24 @@ def test_a_revoked_token_is_refused_at_once(alice, made, workspace):
     revoke_token(actor=alice, token=made[0], on=workspace)
 
     assert calling(made[1]).get(WHO).status_code == 401
+
+
+def test_a_token_that_is_revoked_while_its_body_arrives_changes_nothing(
+    alice, organization, workspace
+):
+    owner = role("organization", "owner")
+    token, secret = create_token(
+        actor=alice, on=organization, name="CI", role=owner, expires_at=None
+    )
+    path = f"/v1/organizations/{public_id('organization', organization.pk)}/workspaces"
+    revoke = partial(revoke_token, actor=alice, token=token, on=organization)
+
+    answer = calling(secret).post(
+        path, content_type="application/json", **sent_slowly(b'{"name": "late"}', meanwhile=revoke)
+    )
+
+    assert answer.status_code == 401
+    assert organization.workspaces.count() == 1
 
 
 def test_after_a_rotation_both_secrets_work_until_the_grace_ends(alice, made, workspace):

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_the_api_server_listens_at_every_address_of_its_pod() -> None:
 @pytest.mark.parametrize("file", ["plugins/portal_address.py", "pods/check_heartbeat.py"])
 @pytest.mark.parametrize(
     ("addresses", "known_by"),
-    [([V4], "10.0.0.7"), ([V6], "fd00::7"), ([V6, V4], "10.0.0.7"), ([V4, V6], "10.0.0.7")],
+    [([V4], "10.0.0.7"), ([V6], "[fd00::7]"), ([V6, V4], "10.0.0.7"), ([V4, V6], "10.0.0.7")],
 )
 def test_a_pod_is_known_by_its_address(
     monkeypatch: pytest.MonkeyPatch, file: str, addresses: list[Any], known_by: str
@@ -61,6 +62,9 @@ def test_a_pod_is_known_by_its_address(
     spec.loader.exec_module(module)
 
     assert module.pod_address() == known_by
+    # As Airflow writes the address of a log.
+    log = urlsplit(f"http://{module.pod_address()}:8793/log/")
+    assert (log.hostname, log.port) == (known_by.strip("[]"), 8793)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import yaml
 from apps.dataplane.kubernetes.names import FIELD_MANAGER
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.kubernetes.render import render
+from apps.dataplane.kubernetes.render.components.autoscaling import scaling
+from apps.dataplane.spec import WorkerQueue
 from tests.dataplane.specs import make_spec
 from tests.kubernetes import assets
 from tests.kubernetes.conftest import config_of
@@ -178,6 +180,32 @@ def test_keda_before_2_17_takes_every_object(bare: RunningControlPlane) -> None:
     assert said.count("serverside-applied") == 2, said
     assert finding(plane).is_ok
     assert plane.check().has_keda
+
+
+@pytest.mark.slow
+def test_the_api_server_takes_the_autoscaler_that_keda_makes_for_the_longest_wait(
+    bare: RunningControlPlane,
+) -> None:
+    """KEDA hands on what it does not judge itself, and nothing scales where that is refused."""
+    queue = WorkerQueue(name="default", concurrency=1, min_workers=1, max_workers=2)
+    rule = scaling(queue, workload="worker-default", scale_down_seconds=86_400)
+    autoscaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "keda-hpa-worker-default"},
+        "spec": {
+            "scaleTargetRef": rule["scaleTargetRef"],
+            "minReplicas": rule["minReplicaCount"],
+            "maxReplicas": rule["maxReplicaCount"],
+            **rule["advanced"]["horizontalPodAutoscalerConfig"],
+        },
+    }
+
+    said = bare.kubectl(
+        *("create", "--dry-run=server", "-f", "-"), given=json.dumps(autoscaler), may_fail=True
+    )
+
+    assert "created" in said
 
 
 @pytest.mark.slow

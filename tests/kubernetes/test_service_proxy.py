@@ -170,6 +170,13 @@ def test_an_answer_of_the_api_server_is_told_from_one_of_airflow() -> None:
         ("error trying to reach service: dial tcp 10.0.3.7:8080: i/o timeout", True),
         ("error trying to reach service: dial tcp 10.0.3.7:8080: connect: no route to host", True),
         ("error trying to reach service: context deadline exceeded", True),
+        ("error trying to reach service: No agent available", True),
+        ("error trying to reach service: dial timeout, backstop", True),
+        (
+            "error trying to reach service: proxy error from 127.0.0.1:6443 while dialing "
+            "10.42.1.6:8080, code 502: 502 Bad Gateway",
+            True,
+        ),
         ("error trying to reach service: dial tcp 10.0.3.7:8080: connect: refused", False),
         ('no endpoints available for service "api-server:8080"', False),
         ("i/o timeout", False),

@@ -484,6 +484,42 @@ def test_the_scheduler_marks_pods_of_tasks_and_changes_no_other(
     assert "ValidatingAdmissionPolicy" in patched("task", disguise)
 
 
+@pytest.mark.parametrize("account", ["scheduler", "tasks"])
+def test_a_pod_that_waits_does_not_become_more_than_it_might_be(
+    control_plane: ControlPlane, operating: Namespace, account: str
+) -> None:
+    """It is let in with a gate, is given more, and is placed when the gate is gone."""
+    pod = copy.deepcopy(operating.template)
+    without_token(pod)
+    pod["spec"]["schedulingGates"] = [{"name": "example.org/wait"}]
+    assert "created" in operating.create(pod, account=account)
+    kept = json.loads(control_plane.kubectl("get", "pod", "task", "-n", operating.name, "-ojson"))
+
+    def patched(change: Pod) -> str:
+        return control_plane.kubectl(
+            *("patch", "pod", "task", "-n", operating.name, "--type=merge"),
+            *("-p", json.dumps(change), f"--as=system:serviceaccount:{operating.name}:{account}"),
+            may_fail=True,
+        )
+
+    def tolerating(*more: Pod) -> Pod:
+        return {"spec": {"tolerations": [*kept["spec"]["tolerations"], *more]}}
+
+    hostile = {
+        "every node": tolerating({"operator": "Exists"}),
+        "the control plane": tolerating(
+            {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}
+        ),
+        "no end": {"metadata": {"finalizers": ["example.org/never"]}},
+        "a network": {"metadata": {"annotations": {"k8s.v1.cni.cncf.io/networks": "host-net"}}},
+    }
+    for what, change in hostile.items():
+        assert "ValidatingAdmissionPolicy 'astro-portal-task-pods'" in patched(change), what
+    assert "patched" in patched(tolerating({"key": "user-tasks", "operator": "Exists"}))
+    assert "patched" in patched({"metadata": {"annotations": {"note": "x"}}})
+    assert "patched" in patched({"spec": {"schedulingGates": None}})
+
+
 def test_task_pods_have_the_nodes_and_the_priority_of_their_settings(
     control_plane: ControlPlane, cluster_config: ClusterConfig, ref: str
 ) -> None:

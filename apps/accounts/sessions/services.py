@@ -19,24 +19,20 @@ from allauth.core.exceptions import ReauthenticationRequired
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, logout
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.cached_db import SessionStore
 from django.contrib.sessions.models import Session
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from apps.accounts.models import User
 from apps.core.web.gates import View
-from apps.core.web.htmx import is_fragment
 
-GetResponse = Callable[[HttpRequest], HttpResponse]
 SIGNED_IN_AT = "signed_in_at"
 SEEN_AT = "seen_at"
 CONFIRMED_AT = "confirmed_at"
-# Use is recorded this often at most: it costs a write.
-SEEN_STEP_SECONDS = 300
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 STALE = "For your security, confirm it’s you, then submit this again."
 BROWSERS = (
@@ -53,45 +49,6 @@ SYSTEMS = (
     ("Mac OS", "macOS"),
     ("Linux", "Linux"),
 )
-
-
-class SessionLimits:
-    """End sessions that are over, and record the use of the others."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.user.is_authenticated:
-            reason = why_over(request.session, now=time.time())
-            if reason:
-                end_session(session_key=str(request.session.session_key))
-                logout(request)
-                messages.info(request, reason)
-        response = self.get_response(request)
-        # An answer of 500 and more may mean that the database is away.
-        if response.status_code < 500 and request.user.is_authenticated:
-            _note_use(request, time.time())
-        return response
-
-
-class VisitorSessions:
-    """Let sessions of visitors end soon: anyone can make them, in any number.
-
-    It stands right behind Django's session middleware: messages are written on the way out.
-    """
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self.get_response(request)
-        session = request.session
-        if response.status_code >= 500 or not session.modified or session.is_empty():
-            return response
-        if "_session_expiry" not in session and not request.user.is_authenticated:
-            session.set_expiry(int(settings.SESSION_VISITOR_LIMIT.total_seconds()))
-        return response
 
 
 def why_over(session: Mapping[str, Any], *, now: float) -> str:
@@ -189,22 +146,6 @@ def write_down_session(*, request: HttpRequest, **_: Any) -> None:
     session that they ever had; those that have ended are removed by the daily cleanup.
     """
     UserSession.objects.create_from_request(request)
-
-
-def _note_use(request: HttpRequest, now: float) -> None:
-    """Begin a session, or move the moment of its last use. Polling does not count as use."""
-    session = request.session
-    if SIGNED_IN_AT not in session:
-        session[SIGNED_IN_AT] = session[SEEN_AT] = now
-        session.set_expiry(None)  # that of a visitor was shorter
-        UserSession.objects.create_from_request(request)
-        return
-    is_poll = request.method == "GET" and is_fragment(request)
-    if is_poll or now - session.get(SEEN_AT, 0) < SEEN_STEP_SECONDS:
-        return
-    session[SEEN_AT] = now
-    rows = UserSession.objects.filter(session_key=session.session_key)
-    rows.update(last_seen_at=timezone.now())
 
 
 @dataclass(frozen=True)

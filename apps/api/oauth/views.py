@@ -1,21 +1,26 @@
 import json
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from allauth.core.internal import ratelimit
 from allauth.idp.oidc import views as allauth
 from allauth.idp.oidc.internal.oauthlib import device_codes
 from allauth.idp.oidc.models import Client
 from django.conf import settings
+from django.core.cache import cache
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from oauthlib.oauth2.rfc6749.errors import OAuth2Error  # type: ignore[import-untyped]  # has none
+from oauthlib.oauth2.rfc8628.errors import AccessDenied  # type: ignore[import-untyped]
 
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in_first
+from apps.api.oauth.adapter import is_device_confirmed, note_device
 from apps.api.oauth.client import CLIENT_ID, NAME, SCOPE, ensure_client
 from apps.api.wire.gates import by_token, program_of
 from apps.core.public_ids import public_id
@@ -122,7 +127,14 @@ def device_code(request: HttpRequest) -> HttpResponse:
         return JsonResponse({"error": "slow_down"}, status=429)
     _set(request, "POST", scope=SCOPE)
     response: HttpResponse = allauth.device_code(request)
-    return response
+    if response.status_code != 200:
+        return response
+    # allauth takes its own address from the request.
+    begun = json.loads(response.content)
+    page = f"{settings.PORTAL_URL}{reverse('idp:oidc:device_authorization')}"
+    begun["verification_uri"] = page
+    begun["verification_uri_complete"] = f"{page}?{urlencode({'code': begun['user_code']})}"
+    return JsonResponse(begun)
 
 
 @signed_in_only
@@ -131,8 +143,17 @@ def device_code(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def device(request: HttpRequest) -> HttpResponse:
     """Ask for the code that such a machine shows, and whether it may be signed in."""
+    if request.method == "POST":
+        _note_proofs(request)
     response: HttpResponse = allauth.device_authorization(request)
     return response
+
+
+def _note_proofs(request: HttpRequest) -> None:
+    found = cache.get(device_codes.cache_user_code_key(request.GET.get("code", "")))
+    state = cache.get(device_codes.cache_device_code_key(found)) if found else None
+    if state and state["granted"] is None:
+        note_device(device_code=found, user=request_user(request))
 
 
 def _for_device(request: HttpRequest) -> HttpResponse:
@@ -142,6 +163,8 @@ def _for_device(request: HttpRequest) -> HttpResponse:
     """
     try:
         user, _ = device_codes.poll_device_code(request)
+        if not is_device_confirmed(device_code=request.POST["device_code"], user=user):
+            raise AccessDenied
     except OAuth2Error as error:
         return HttpResponse(error.json, content_type="application/json", status=error.status_code)
     return JsonResponse(make_tokens(user=user, client_id=CLIENT_ID))

@@ -33,7 +33,7 @@ from apps.core.errors import PortalError
 from apps.core.kept_queries import Asked, KeptRows, asked
 from apps.core.public_ids import number_of
 from apps.core.web.gates import View
-from apps.core.web.middleware import client_address
+from apps.core.web.middleware import client_address, is_large
 from apps.deployments.models import Deployment, Phase
 from apps.deploys.deliveries.queries import with_delivery
 from apps.organizations.models import Organization, PersonalToken, Workspace
@@ -210,6 +210,10 @@ def by_token(view: View) -> View:
 
 
 def _caller(request: HttpRequest) -> Caller:
+    if not is_large(request):
+        # A client may send it slowly, and its token be revoked meanwhile: who asks is looked up
+        # once all has arrived.
+        request.body  # noqa: B018 - Django keeps it
     address = client_address(request)
     try:
         return caller_of(secret=_secret_of(request), address=address)

@@ -18,6 +18,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 logger = logging.getLogger(__name__)
 LARGE_BODY_BYTES = 64 * 1024
 UPLOAD_RETRY = "5"
+HOST_AND_PORT = re.compile(r'"?(?:\[([^\]]+)\](?::\d+)?|([^:\[\]]+):\d+)"?')
 FORWARDED = re.compile(r"HTTP_(?:X_FORWARDED(?:_.*)?|FORWARDED|X_REAL_IP)")
 
 
@@ -96,7 +97,7 @@ class LimitUploads:
         self.slots = BoundedSemaphore(settings.UPLOADS_AT_ONCE)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not _is_large(request):
+        if not is_large(request):
             return self.get_response(request)
         if not self.slots.acquire(blocking=False):
             # No context processor runs: nothing is known of the visitor yet.
@@ -112,7 +113,8 @@ class LimitUploads:
         return HttpResponse(status=408) if isinstance(exception, UnreadablePostError) else None
 
 
-def _is_large(request: HttpRequest) -> bool:
+def is_large(request: HttpRequest) -> bool:
+    """Return whether a body is that of an upload, by what its client says of it."""
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length.isdecimal():
         return "HTTP_TRANSFER_ENCODING" in request.META
@@ -129,9 +131,22 @@ def client_address(request: HttpRequest) -> str:
         for part in str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",")
         if part.strip()
     ]
-    if len(forwarded) >= count and _is_from_proxy(request):
-        return forwarded[-count][:64]
-    return _peer(request)
+    said = forwarded[-count] if len(forwarded) >= count and _is_from_proxy(request) else ""
+    return _plain(said) or _plain(_peer(request))
+
+
+def _plain(said: str) -> str:
+    """Return an address as a column holds it, "" where there is none: some proxies add the port or
+    brackets, and an address of the link has a zone.
+    """
+    host = HOST_AND_PORT.fullmatch(said)
+    try:
+        found = ip_address((host[1] or host[2] if host else said).partition("%")[0])
+    except ValueError:
+        return ""
+    # A listener for both families names IPv4 addresses so.
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return str(mapped or found)
 
 
 def _is_from_proxy(request: HttpRequest) -> bool:

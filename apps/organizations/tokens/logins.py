@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from allauth.idp.oidc.models import Token
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
@@ -19,6 +20,7 @@ from django.utils.dateparse import parse_datetime
 
 from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
+from apps.accounts.queries import digest_of
 from apps.core.errors import PortalError
 from apps.organizations.models import Organization
 from apps.organizations.tokens.queries import fingerprint_of
@@ -52,6 +54,14 @@ def logins_of(*, user: User) -> list[Login]:
     rows = Token.objects.valid().filter(user=user, type=REFRESH).select_related("client")
     found = [_login(row, user) for row in rows if _is_ours(row)]
     return sorted(found, key=lambda one: one.began_at, reverse=True)
+
+
+def proofs_of(user: User) -> str:
+    """Return what changes with the password and the second factors of a person, and tells nothing
+    of them. One query.
+    """
+    factors = Authenticator.objects.filter(user=user).order_by("pk").values_list("pk", flat=True)
+    return digest_of(f"{fingerprint_of(user)}:{list(factors)}")
 
 
 def check_login(*, refresh_token: str) -> dict[str, Any] | None:

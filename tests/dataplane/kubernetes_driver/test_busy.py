@@ -65,6 +65,24 @@ def test_a_worker_is_marked_with_its_running_tasks_by_address_or_name() -> None:
     assert cluster.marks == {"a": "1", "b": "2"}
 
 
+@pytest.mark.parametrize(
+    ("addresses", "host"),
+    [
+        (["fd00::7"], "[fd00::7]"),
+        (["fd00::7", "10.0.0.7"], "10.0.0.7"),
+        (["10.0.0.7", "fd00::7"], "10.0.0.7"),
+    ],
+)
+def test_a_worker_is_found_by_its_address_of_either_family(addresses: list[str], host: str) -> None:
+    pod = worker("a", addresses[0])
+    pod["status"]["podIPs"] = [{"ip": one} for one in addresses]
+    cluster = Cluster([pod], [host, host])
+
+    mark(cluster)
+
+    assert cluster.marks == {"a": "2"}
+
+
 def test_only_what_changed_is_written() -> None:
     pods = [worker("same", "1", "1"), worker("idle", "2"), worker("freed", "3", "4")]
     cluster = Cluster(pods, ["1"])

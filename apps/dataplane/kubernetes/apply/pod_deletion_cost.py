@@ -50,8 +50,14 @@ def _running_tasks(api: Api, spec: DeploymentSpec) -> Mapping[str, int]:
 
 
 def _cost(pod: Manifest, tasks: Mapping[str, int]) -> str:
-    hosts = {pod["metadata"]["name"], str((pod.get("status") or {}).get("podIP", ""))} - {""}
-    return str(sum(tasks.get(host, 0) for host in hosts))
+    """Sum the tasks of all names of a pod. It may have an address of each family, and Airflow knows
+    it by that of IPv4, or by the other one in brackets.
+    """
+    status = pod.get("status") or {}
+    addresses = {str(one.get("ip", "")) for one in status.get("podIPs") or ()}
+    addresses |= {str(status.get("podIP", ""))}
+    names = {pod["metadata"]["name"], *addresses, *(f"[{one}]" for one in addresses)} - {""}
+    return str(sum(tasks.get(name, 0) for name in names))
 
 
 def _marked(pod: Manifest) -> str:

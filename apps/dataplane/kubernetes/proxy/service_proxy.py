@@ -34,6 +34,17 @@ FORMATS_OF_THE_API_SERVER = (
     "application/cbor",
     "application/vnd.kubernetes.protobuf",
 )
+# Of Go's net package; of konnectivity, by which the control planes of several clouds reach their
+# nodes; and of k3s, whose tunnel to a node is one of its own.
+WAY_IS_CLOSED = (
+    "i/o timeout",
+    "no route to host",
+    "context deadline exceeded",
+    "network is unreach",
+    "No agent available",
+    "dial timeout",
+    "while dialing",
+)
 
 Headers = Iterable[tuple[str, str]]
 
@@ -161,11 +172,10 @@ def refusal(status: int, content_type: str, body: bytes) -> Refusal | None:
 
 def is_way_closed(refused: Refusal) -> bool:
     """Return whether the API server knows a ready pod and cannot connect to it, as opposed to none
-    being ready. Its own words for that, from Go's net package.
+    being ready.
     """
-    words = ("i/o timeout", "no route to host", "context deadline exceeded", "network is unreach")
     return "trying to reach service" in refused.message and any(
-        one in refused.message for one in words
+        one in refused.message for one in WAY_IS_CLOSED
     )
 
 

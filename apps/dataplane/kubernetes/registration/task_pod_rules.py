@@ -50,6 +50,8 @@ CONTAINERS = (
 _LATER = "request.operation != 'CREATE'"
 # There is no new pod then.
 _REMOVED = "request.operation == 'DELETE'"
+# What can be added to a pod later is judged then, too: one that waits is not placed or started yet.
+_CHANGED = "request.operation == 'UPDATE'"
 _BY_SCHEDULER = f"request.userInfo.username.endsWith(':{access.SCHEDULER}')"
 
 
@@ -169,6 +171,13 @@ _ACTIONS = (
     "lifecycle.postStart",
     "lifecycle.preStop",
 )
+_HAD_TOLERATION = (
+    f"{_CHANGED} && has(oldObject.spec.tolerations) && oldObject.spec.tolerations.exists(o, o == t)"
+)
+_HAD_ANNOTATION = (
+    f"{_CHANGED} && has(oldObject.metadata.annotations) && a in oldObject.metadata.annotations && "
+    "oldObject.metadata.annotations[a] == object.metadata.annotations[a]"
+)
 _OF_OTHERS = " || ".join(f"a.startsWith('{prefix}')" for prefix in OTHER_NETWORKS)
 
 RULES = {
@@ -217,26 +226,31 @@ RULES = {
     ),
     "A task pod tolerates no taints of nodes that are for others, only those that begin with "
     "user- and those of devices that it asks for.": (
-        f"{_LATER} || !has(object.spec.tolerations) || object.spec.tolerations.all(t, has(t.key) "
-        f"&& ({_named('t.key', *TOLERATED)} || {_ASKED_FOR} || {_OF_SETTINGS}))"
+        f"{_REMOVED} || !has(object.spec.tolerations) || object.spec.tolerations.all(t, "
+        f"{_HAD_TOLERATION} || has(t.key) && "
+        f"({_named('t.key', *TOLERATED)} || {_ASKED_FOR} || {_OF_SETTINGS}))"
     ),
     "A task pod names no other namespaces in its affinities: they would hold for the pods there.": (
         f"{_LATER} || {_each(_own_terms('podAffinity'), _own_terms('podAntiAffinity'))}"
     ),
-    "A task pod ends within a day of being told to, and no finalizer holds it.": (
-        f"{_LATER} || !has(object.metadata.finalizers) && ("
+    "A task pod ends within a day of being told to.": (
+        f"{_LATER} || "
         + _unless(
             "object.spec.terminationGracePeriodSeconds",
             f"object.spec.terminationGracePeriodSeconds <= {GRACE_SECONDS}",
         )
-        + ")"
+    ),
+    "A task pod ends when it is told to: no finalizer holds it.": (
+        f"{_REMOVED} || !has(object.metadata.finalizers) || "
+        f"{_CHANGED} && has(oldObject.metadata.finalizers) && "
+        "object.metadata.finalizers.all(f, f in oldObject.metadata.finalizers)"
     ),
     "A task pod has no probes or hooks that let its node ask another host.": (
         f"{_LATER} || variables.containers.all(c, {_each(*map(_no_host, _ACTIONS))})"
     ),
     "A task pod joins no network but the cluster's own.": (
-        f"{_LATER} || !has(object.metadata.annotations) || "
-        f"!object.metadata.annotations.exists(a, {_OF_OTHERS})"
+        f"{_REMOVED} || !has(object.metadata.annotations) || "
+        f"object.metadata.annotations.all(a, !({_OF_OTHERS}) || {_HAD_ANNOTATION})"
     ),
 }
 # Judged for each PriorityClass of the cluster, which is then `params`.

@@ -74,6 +74,7 @@ def core_environment(*, spec: DeploymentSpec, place: Place) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": deployment_url(
             place.config, folder, state, driver="psycopg2"
         ),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "portal_database.ARGUMENTS",
         "AIRFLOW__CORE__FERNET_KEY": spec.secrets.fernet_key,
         "AIRFLOW__CORE__AUTH_MANAGER": "portal_auth.PortalAuthManager",
         "AIRFLOW__API__SECRET_KEY": spec.secrets.api_secret_key,

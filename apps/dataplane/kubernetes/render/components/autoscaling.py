@@ -12,6 +12,8 @@ from apps.dataplane.spec import WorkerQueue
 
 KEDA = "keda.sh/v1alpha1"
 AUTHENTICATION = "airflow-database"
+# The API server refuses a HorizontalPodAutoscaler with a longer one, and nothing would scale.
+LONGEST_WINDOW_SECONDS = 3_600
 POLL_SECONDS = 10
 TRIGGERER = "triggerer"
 CAPACITY, USUAL_CAPACITY = "AIRFLOW__TRIGGERER__CAPACITY", 1000
@@ -105,7 +107,9 @@ def _spec(
                         ],
                     },
                     "scaleDown": {
-                        "stabilizationWindowSeconds": max(30, scale_down_seconds),
+                        "stabilizationWindowSeconds": min(
+                            max(30, scale_down_seconds), LONGEST_WINDOW_SECONDS
+                        ),
                         "selectPolicy": "Max",
                         "policies": [
                             {"type": "Percent", "value": 50, "periodSeconds": 60},

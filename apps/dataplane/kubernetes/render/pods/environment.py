@@ -157,6 +157,7 @@ def core_environment(target: Target) -> dict[str, str]:
         "AIRFLOW__API__PORT": str(API_PORT),
         "AIRFLOW__API__EXPOSE_CONFIG": "False",
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "portal_database.ARGUMENTS",
         "PORTAL_URL": sign_in.portal_url,
         "PORTAL_DEPLOYMENT_REF": target.ref,
         "PORTAL_ISSUER": sign_in.issuer,
