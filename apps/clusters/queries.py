@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Case, CharField, Count, Q, Value, When
 
 from apps.clusters.models import Cluster, ClusterQuerySet
 from apps.organizations.models import Organization, Workspace
@@ -12,6 +12,7 @@ from apps.organizations.models import Organization, Workspace
 EXPIRES_SOON = timedelta(days=14)
 # A Deployment that was deleted is a record; these run somewhere.
 IN_USE = Q(deployments__phase__in=["active", "deleting"])
+TONES = {"bad": "Out of reach", "warn": "Need care", "idle": "Not tested", "good": "Ready"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,32 @@ def clusters_of(*, organization: Organization) -> ClusterQuerySet:
     """List the clusters of an organization by name, with `deployment_count` of those that run."""
     there = Cluster.objects.there().filter(organization=organization)
     return there.annotate(deployment_count=Count("deployments", filter=IN_USE)).order_by("name")
+
+
+def with_tone(clusters: ClusterQuerySet, *, now: datetime) -> Any:
+    """Annotate `tone`, which is that of `state_of`."""
+    is_kubernetes = Q(kind=Cluster.Kind.KUBERNETES)
+    is_untold = ~Q(check_result__has_key="is_usable")
+    is_usable = Q(check_result__is_usable=True) | (is_untold & ~is_kubernetes)
+    return clusters.annotate(
+        tone=Case(
+            When(unreachable_since__isnull=False, then=Value("bad")),
+            When(credential_expires_at__lte=now, then=Value("bad")),
+            When(is_kubernetes & Q(checked_at=None), then=Value("idle")),
+            When(credential_expires_at__lte=now + EXPIRES_SOON, then=Value("warn")),
+            When(is_usable, then=Value("good")),
+            default=Value("warn"),
+            output_field=CharField(),
+        )
+    )
+
+
+def count_by_tone(clusters: Any) -> dict[str, int]:
+    """Count clusters that have a `tone`, in the order of TONES. One query."""
+    # Each row is joined with its Deployments where they are counted, too.
+    counted = clusters.order_by().values_list("tone").annotate(count=Count("pk", distinct=True))
+    found = dict(counted)
+    return {tone: found.get(tone, 0) for tone in TONES}
 
 
 def clusters_for(*, workspace: Workspace) -> ClusterQuerySet:

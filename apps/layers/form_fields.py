@@ -1,6 +1,6 @@
 """Fields of forms for settings that have layers: what is empty is inherited."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -116,6 +116,26 @@ class SettingField(forms.CharField):
             return self.setting.tidy("" if text.strip().lower() == NONE else text)
         except Invalid as error:
             raise forms.ValidationError(error.message) from None
+
+
+def left_out(
+    setting: Setting, above: Effective, *, data: Mapping[str, Any], name: str, before: str | None
+) -> str:
+    """Return what a person has to know of a text for a setting that a layer above locked since its
+    form was opened; empty where there is none, or the one of before.
+    """
+    field = SettingField(setting, above)
+    typed = field.widget.value_from_datadict(data, {}, name)
+    try:
+        text = field.clean(typed)
+    except forms.ValidationError:
+        text = str(typed)
+    if text is None or text == before:
+        return ""
+    return (
+        f"{setting.label} was locked by {above.locker} while you edited: “{in_words(text)}” is "
+        "left out. Go on without it, or ask for the lock to be removed."
+    )
 
 
 def grouped(form: forms.Form, names: Iterable[str]) -> list[dict[str, Any]]:

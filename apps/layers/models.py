@@ -1,3 +1,5 @@
+import hashlib
+import json
 from typing import Any
 
 from django.db import models
@@ -52,6 +54,12 @@ class Layer(models.Model):
         """What this layer says. Needs its place loaded."""
         layer, place = self._place()
         return Said(layer=layer, place=place, values=self.values, locked=frozenset(self.locked))
+
+    @property
+    def version(self) -> str:
+        """What tells this content from any other."""
+        content = json.dumps([self.values, sorted(self.locked)], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def _place(self) -> tuple[Any, str]:
         if self.workspace is not None:

@@ -124,3 +124,40 @@ def test_a_program_names_an_identity_of_those_that_the_cluster_allows(
     assert kept["workloadIdentity"] == ROLE
     assert "does not allow the identity irsa" in other.json()["message"]
     assert ("workloadIdentity" in without, without["settings"]) == (False, {})
+
+
+def test_a_program_sees_whom_a_layer_would_reach_and_overwrites_nobody(
+    program: Any,
+    alice: Any,
+    workspace: Any,
+    distant: Any,  # noqa: F811
+) -> None:
+    deployment, path = distant(), f"{address('workspace', workspace)}/deployment-settings"
+
+    shown = program.post(f"{path}/preview", {"settings": {"scheduler_size": "LARGE"}})
+    wrong = program.post(f"{path}/preview", {"settings": {"scheduler_size": "huge"}})
+    assert shown.json() == {
+        "deployments": [
+            {
+                "deploymentId": public_id("deployment", deployment.pk),
+                "deploymentName": deployment.name,
+                "changes": [{"setting": "Scheduler size", "before": "small", "after": "large"}],
+            }
+        ]
+    }
+    assert (wrong.status_code, "Choose small" in wrong.json()["message"]) == (400, True)
+    assert program.get(path).json()["settings"] == {}
+
+    read = program.get(path)["ETag"]
+    update_layer(actor=alice, place=workspace, values={"workspace_cpu": "20"}, locked=())
+    body = {"settings": LARGE, "isApplied": True}
+    late = program.client.post(
+        program.root + path, body, content_type="application/json", headers={"If-Match": read}
+    )
+    assert late.status_code == 409
+    assert program.get(path).json()["settings"] == {"workspace_cpu": "20"}
+    fresh = program.get(path)["ETag"]
+    made = program.client.post(
+        program.root + path, body, content_type="application/json", headers={"If-Match": fresh}
+    )
+    assert made.json()["settings"] == LARGE

@@ -152,9 +152,18 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "backups:restore_new": ("RestoreBackupAsNew",),
     "backups:schedule": ("SetBackupSchedule",),
     "backups:then_delete": ("BackUpAndDeleteDeployment",),
-    "deployments:cluster_settings": ("UpdateClusterDeploymentSettings",),
-    "deployments:organization_settings": ("UpdateOrganizationDeploymentSettings",),
-    "deployments:workspace_settings": ("UpdateWorkspaceDeploymentSettings",),
+    "deployments:cluster_settings": (
+        "PreviewClusterDeploymentSettings",
+        "UpdateClusterDeploymentSettings",
+    ),
+    "deployments:organization_settings": (
+        "PreviewOrganizationDeploymentSettings",
+        "UpdateOrganizationDeploymentSettings",
+    ),
+    "deployments:workspace_settings": (
+        "PreviewWorkspaceDeploymentSettings",
+        "UpdateWorkspaceDeploymentSettings",
+    ),
     **{
         f"bulk_actions:{prefix}{page}": (operation,)
         for prefix in ("", "workspace_")

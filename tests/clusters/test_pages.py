@@ -2,6 +2,7 @@
 nothing.
 """
 
+import itertools
 import json
 import time
 from dataclasses import replace
@@ -15,11 +16,13 @@ from apps.audit.models import AuditEvent
 from apps.clusters.connections import sealed
 from apps.clusters.connections.planes import config_for
 from apps.clusters.models import Cluster
+from apps.clusters.queries import clusters_of, state_of, with_tone
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Finding, Permission, PlaneCheck
 from tests.clusters.material import CANARY, NOW, SERVER, certificate, kubeconfig
 from tests.conftest import custom_role, make_user, put_role
+from tests.core.pages import check_page
 
 GOOGLE_KEY = json.dumps({"type": "service_account", "private_key": "canary-of-google"})
 pytestmark = pytest.mark.django_db
@@ -888,3 +891,55 @@ def test_the_manifest_is_for_the_namespaces_that_are_named(browser, remote) -> N
     assert "name: astro-portal-reader" in asked
     assert "namespace: team-c" in stored
     assert browser.get(f"{LIST}role.yaml", {"namespaces": "kube-system"}).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["kubernetes", "local"])
+def test_the_state_that_filters_a_fleet_is_the_one_that_is_shown(
+    kind: str, organization, remote
+) -> None:
+    """Every combination of what a state is made of."""
+    now = timezone.now()
+    fields = {
+        "unreachable_since": (None, now),
+        "credential_expires_at": (
+            None,
+            now - timedelta(days=1),
+            now + timedelta(days=3),
+            now + timedelta(days=90),
+        ),
+        "checked_at": (None, now),
+        "check_result": ({}, {"is_usable": True}, {"is_usable": False}),
+    }
+    for values in itertools.product(*fields.values()):
+        Cluster.objects.filter(pk=remote.pk).update(
+            kind=kind, **dict(zip(fields, values, strict=True))
+        )
+        found = with_tone(clusters_of(organization=organization), now=now).get(pk=remote.pk)
+
+        assert found.tone == state_of(found, now=now).tone, values
+
+
+def test_a_fleet_is_narrowed_by_name_address_and_state(
+    browser, organization, remote, django_assert_max_num_queries
+) -> None:
+    Cluster.objects.filter(pk=remote.pk).update(unreachable_since=timezone.now())
+    for number in range(60):
+        well = {"unreachable_since": None, "check_result": {"is_usable": True}}
+        named = {"pk": None, "name": f"prod-{number:02}", "portal_id": f"p{number}"}
+        values = Cluster.objects.filter(pk=remote.pk).values().get() | well | named
+        Cluster.objects.create(**{name: value for name, value in values.items() if name != "id"})
+
+    with django_assert_max_num_queries(16):
+        page = browser.get(LIST)
+    away = browser.get(f"{LIST}?state=bad")
+    named = browser.get(f"{LIST}?q=PROD-07&state=strange")
+    nothing = browser.get(f"{LIST}?q=prod&state=bad")
+
+    check_page(page.content.decode())
+    counts = {one["label"]: one["count"] for one in page.context["tally"]}
+    assert counts["Out of reach"] == 1
+    assert counts["All"] == counts["Ready"] + 1
+    assert [cluster.name for cluster, _ in away.context["rows"]] == ["eu-1"]
+    assert [cluster.name for cluster, _ in named.context["rows"]] == ["prod-07"]
+    assert "No such cluster" in nothing.content.decode()
+    check_page(nothing.content.decode())

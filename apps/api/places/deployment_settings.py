@@ -8,12 +8,20 @@ from ninja import Path, Router
 
 from apps.api.places.clusters import AtCluster, clusters_of_caller
 from apps.api.wire.errors import or_404
+from apps.api.wire.etags import IF_MATCH, is_matched
 from apps.api.wire.gates import Call, in_organization, on_deployment, on_workspace
 from apps.api.wire.shapes import AtWorkspace, InOrganization, Shape
-from apps.core.errors import Invalid
-from apps.core.public_ids import number_of
-from apps.deployments.layering.services import Place, layer_name, update_layer
+from apps.core.errors import Conflict, Invalid
+from apps.core.public_ids import number_of, public_id
+from apps.deployments.layering.services import (
+    Place,
+    Reached,
+    layer_name,
+    reached_by,
+    update_layer,
+)
 from apps.layers.catalogue import settings_on
+from apps.layers.models import Layer
 from apps.layers.queries import layer_of, layers_above
 from apps.layers.resolving import Effective, Said, resolve
 
@@ -41,14 +49,37 @@ class SavedLayer(LayerShape):
     reached_count: int
 
 
-class LayerBody(Shape):
+class LayerPreviewBody(Shape):
+    """All that the layer would say."""
+
+    settings: dict[str, str]
+    locked: list[str] = []
+
+
+class LayerBody(LayerPreviewBody):
     """All that the layer is to say. Without `isApplied` a change that reaches Deployments is
     refused, and the refusal counts them.
     """
 
-    settings: dict[str, str]
-    locked: list[str] = []
     is_applied: bool = False
+
+
+class ChangedSetting(Shape):
+    setting: str
+    before: str
+    after: str
+
+
+class ReachedDeployment(Shape):
+    deployment_id: str
+    deployment_name: str
+    changes: list[ChangedSetting]
+
+
+class LayerPreview(Shape):
+    """Whom a change would reach, by name, and what becomes different there."""
+
+    deployments: list[ReachedDeployment]
 
 
 class SettingShape(Shape):
@@ -80,10 +111,22 @@ def get_of_organization(request: Call, at: Path[InOrganization]) -> Any:
     auth=in_organization("organization.clusters.manage"),
     response=SavedLayer,
     operation_id="UpdateOrganizationDeploymentSettings",
+    openapi_extra={"parameters": [IF_MATCH]},
     summary="Replace the Deployment settings of an organization",
 )
 def update_of_organization(request: Call, at: Path[InOrganization], body: LayerBody) -> Any:
     return _update(request, request.organization, body)
+
+
+@router.post(
+    f"{ORGANIZATION}/preview",
+    auth=in_organization("organization.clusters.manage"),
+    response=LayerPreview,
+    operation_id="PreviewOrganizationDeploymentSettings",
+    summary="Show which Deployments other settings of an organization would reach",
+)
+def preview_of_organization(request: Call, at: Path[InOrganization], body: LayerPreviewBody) -> Any:
+    return _preview(request.organization, body)
 
 
 @router.get(
@@ -102,10 +145,22 @@ def get_of_cluster(request: Call, at: Path[AtCluster]) -> Any:
     auth=in_organization("organization.clusters.manage"),
     response=SavedLayer,
     operation_id="UpdateClusterDeploymentSettings",
+    openapi_extra={"parameters": [IF_MATCH]},
     summary="Replace the Deployment settings of a cluster",
 )
 def update_of_cluster(request: Call, at: Path[AtCluster], body: LayerBody) -> Any:
     return _update(request, _cluster(request, at), body)
+
+
+@router.post(
+    f"{CLUSTER}/preview",
+    auth=in_organization("organization.clusters.manage"),
+    response=LayerPreview,
+    operation_id="PreviewClusterDeploymentSettings",
+    summary="Show which Deployments other settings of a cluster would reach",
+)
+def preview_of_cluster(request: Call, at: Path[AtCluster], body: LayerPreviewBody) -> Any:
+    return _preview(_cluster(request, at), body)
 
 
 @router.get(
@@ -124,10 +179,22 @@ def get_of_workspace(request: Call, at: Path[AtWorkspace]) -> Any:
     auth=on_workspace("workspace.update"),
     response=SavedLayer,
     operation_id="UpdateWorkspaceDeploymentSettings",
+    openapi_extra={"parameters": [IF_MATCH]},
     summary="Replace the Deployment settings of a workspace",
 )
 def update_of_workspace(request: Call, at: Path[AtWorkspace], body: LayerBody) -> Any:
     return _update(request, request.found, body)
+
+
+@router.post(
+    f"{WORKSPACE}/preview",
+    auth=on_workspace("workspace.update"),
+    response=LayerPreview,
+    operation_id="PreviewWorkspaceDeploymentSettings",
+    summary="Show which Deployments other settings of a workspace would reach",
+)
+def preview_of_workspace(request: Call, at: Path[AtWorkspace], body: LayerPreviewBody) -> Any:
+    return _preview(request.found, body)
 
 
 @router.get(
@@ -147,22 +214,38 @@ def get_of_deployment(request: Call, at: Path[AtOneDeployment]) -> Any:
     return EffectiveSettings(settings=shapes)
 
 
-def _layer(place: Place) -> LayerShape:
-    row = layer_of(place)
-    return LayerShape(
-        layer=layer_name(place).upper(),
-        settings=row.values if row else {},
-        locked=row.locked if row else [],
+def _layer(place: Place, row: Layer | None = None) -> LayerShape:
+    row = row or layer_of(place) or Layer()
+    return LayerShape(layer=layer_name(place).upper(), settings=row.values, locked=row.locked)
+
+
+def _preview(place: Place, body: LayerPreviewBody) -> LayerPreview:
+    reached = reached_by(place=place, values=body.settings, locked=body.locked)
+    return LayerPreview(deployments=[_reached(one) for one in reached])
+
+
+def _reached(one: Reached) -> ReachedDeployment:
+    return ReachedDeployment(
+        deployment_id=public_id("deployment", one.deployment.pk),
+        deployment_name=one.deployment.name,
+        changes=[
+            ChangedSetting(setting=label, before=before, after=after)
+            for label, before, after in one.changes
+        ],
     )
 
 
 def _update(request: Call, place: Place, body: LayerBody) -> SavedLayer:
+    row = layer_of(place) or Layer()
+    if not is_matched(request, _layer(place, row)):
+        raise Conflict("It changed after you read it. Read it again, then repeat your change.")
     try:
         count = update_layer(
             actor=request.caller.user,
             place=place,
             values=body.settings,
             locked=body.locked,
+            base=row.version if request.headers.get("If-Match") else None,
             may_apply_again=body.is_applied,
         )
     except Invalid as error:

@@ -1,8 +1,10 @@
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -19,15 +21,19 @@ from apps.clusters.forms.namespaces import NamespacesField
 from apps.clusters.images import unremoved_images
 from apps.clusters.models import Cluster
 from apps.clusters.queries import (
+    TONES,
     clusters_of,
+    count_by_tone,
     deployments_on,
     permission_rows,
     same_clusters,
     state_of,
+    with_tone,
 )
 from apps.clusters.views.parts import MANAGE, cluster_called, kubernetes_called, page_of
 from apps.core.errors import PortalError
 from apps.core.web.htmx import is_fragment
+from apps.core.web.own_addresses import address_with
 from apps.organizations.models import Organization
 
 PAGE_SIZE = 50
@@ -37,12 +43,20 @@ MOST_DEPLOYMENTS = 10
 @scoped(Organization, "organization.clusters.view", by="slug")
 @require_safe
 def cluster_list(request: HttpRequest, organization: Organization) -> HttpResponse:
-    page = Paginator(clusters_of(organization=organization), PAGE_SIZE).get_page(
-        request.GET.get("page")
-    )
-    now = timezone.now()
+    now, search = timezone.now(), request.GET.get("q", "").strip()[:100]
+    tone = request.GET.get("state", "")
+    found = with_tone(clusters_of(organization=organization), now=now)
+    if search:
+        found = found.filter(Q(name__icontains=search) | Q(server__icontains=search))
+    counts = count_by_tone(found)
+    if tone in TONES:
+        found = found.filter(tone=tone)
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "organization": organization,
+        "search": search,
+        "tally": _tally(request, counts, tone),
+        "is_none_yet": not search and not sum(counts.values()),
         "page_obj": page,
         "rows": [(cluster, state_of(cluster, now=now)) for cluster in page],
         "denial": denial_for(user=request.user, permission=MANAGE, on=organization),
@@ -111,6 +125,22 @@ def _asked_namespaces(text: str) -> list[str]:
         return NamespacesField().clean(text.replace(",", " ")).split()
     except ValidationError as error:
         raise BadRequest(error.messages[0]) from None
+
+
+def _tally(request: HttpRequest, counts: Mapping[str, int], current: str) -> list[dict[str, Any]]:
+    """Return the counts that filter the list."""
+    shown = {"": sum(counts.values()), **counts}
+    return [
+        {
+            "label": TONES.get(tone, "All"),
+            "tone": tone,
+            "count": count,
+            "url": address_with(request, state=tone),
+            "is_current": tone == current,
+        }
+        for tone, count in shown.items()
+        if count or tone in ("", current)
+    ]
 
 
 def _overview(request: HttpRequest, cluster: Cluster) -> dict[str, Any]:

@@ -3,10 +3,10 @@ from typing import Any
 from django import forms
 
 from apps.layers.catalogue import settings_of
-from apps.layers.form_fields import NONE, SettingField, grouped, in_words
+from apps.layers.form_fields import NONE, SettingField, grouped, in_words, left_out
 from apps.layers.models import Layer
 from apps.layers.resolving import Effective
-from apps.layers.setting import LayerName
+from apps.layers.setting import LayerName, Setting
 
 LOCK = "lock_"
 
@@ -26,10 +26,12 @@ class LayerForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.locked_above = []
+        self.left_out = []
         for setting in settings_of(layer=layer, is_kubernetes=is_kubernetes):
             above = inherited[setting.name]
             if above.is_locked:
                 self.locked_above.append((setting.label, in_words(above.value), above.locker))
+                self.left_out.append(self._left_out(setting, above))
                 continue
             self.fields[setting.name] = SettingField(setting, above)
             if setting.is_lockable(layer):
@@ -39,6 +41,16 @@ class LayerForm(forms.Form):
                     label="Lock",
                     widget=forms.CheckboxInput(attrs={"aria-label": label}),
                 )
+
+    def clean(self) -> dict[str, Any]:
+        for said in filter(None, self.left_out):
+            self.add_error(None, said)
+        return self.cleaned_data
+
+    def _left_out(self, setting: Setting, above: Effective) -> str:
+        before = self.get_initial_for_field(SettingField(setting, above), setting.name)
+        said = None if before is None else "" if before == NONE else str(before)
+        return left_out(setting, above, data=self.data, name=setting.name, before=said)
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -57,6 +69,20 @@ class LayerForm(forms.Form):
         values = {name: data[name] for name in names if data[name] is not None}
         return values, {name for name in names if data.get(f"{LOCK}{name}")}
 
+    def differing(self, row: Layer) -> list[tuple[str, str, str]]:
+        """List what a layer says now beside what was typed: setting, now, typed."""
+        values, locked = self.said()
+        names = [name for name in self.fields if not name.startswith(LOCK)]
+        found = [
+            (
+                str(self.fields[name].label),
+                _said_in_words(row.values.get(name), name in row.locked),
+                _said_in_words(values.get(name), name in locked),
+            )
+            for name in names
+        ]
+        return [one for one in found if one[1] != one[2]]
+
     def disable(self) -> None:
         """Show everything, and take nothing."""
         for field in self.fields.values():
@@ -71,6 +97,11 @@ class LayerForm(forms.Form):
 
     def _lock(self, name: str) -> Any:
         return self[f"{LOCK}{name}"] if f"{LOCK}{name}" in self.fields else None
+
+
+def _said_in_words(text: str | None, is_locked: bool) -> str:
+    words = "inherited" if text is None else in_words(text)
+    return f"{words}, locked" if is_locked else words
 
 
 def stored(row: Layer | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from apps.accounts.models import User
 from apps.audit.services import record
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words
-from apps.core.errors import Invalid
+from apps.core.errors import Conflict, Invalid
 from apps.deployments.editing.code_rights import DEPLOY, TRUST
 from apps.deployments.models import Deployment, Phase
 from apps.layers.catalogue import SETTINGS, settings_of, settings_on
@@ -52,9 +52,10 @@ def reached_by(
 ) -> list[Reached]:
     """List the Deployments for which another value would hold if the layer said this, by name.
 
-    Two queries, whatever their number.
+    Two queries, whatever their number. Raises Invalid for a value that its kind refuses.
     """
-    return _reached(_deployments(place), place, values, frozenset(locked))
+    tidied = _tidied(place, values, locked)
+    return _reached(_deployments(place), place, tidied, frozenset(locked))
 
 
 @transaction.atomic
@@ -64,12 +65,14 @@ def update_layer(
     place: Place,
     values: Mapping[str, str],
     locked: Collection[str],
+    base: str | None = None,
     may_apply_again: bool = False,
 ) -> int:
-    """Replace what a layer says. Returns how many Deployments get it, a few at a time.
+    """Replace what a layer says. Returns how many Deployments get it, a few at a time. `base` is
+    the version that was edited, None where it does not matter.
 
     Raises Invalid for a value that its kind refuses or a layer above has locked, and when
-    Deployments would have to be applied again and may not.
+    Deployments would have to be applied again and may not; Conflict when another change came first.
     """
     tidied = _tidied(place, values, locked)
     _lock_below(place)
@@ -77,6 +80,10 @@ def update_layer(
     changes = _differences(row, tidied, locked)
     if not changes:
         return 0
+    if base not in (None, row.version):
+        raise Conflict(
+            "These settings were changed while you edited them. Nothing of yours is saved or lost."
+        )
     _refuse_locked(place, changes)
     _refuse_trust(actor, place, changes)
     reached = _reached(_deployments(place), place, tidied, frozenset(locked))

@@ -15,7 +15,7 @@ from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words
-from apps.core.errors import Invalid
+from apps.core.errors import Conflict, Invalid
 from apps.core.web.forms import add_error
 from apps.core.web.gates import operator_only
 from apps.deployments.editing.code_rights import TRUST
@@ -32,6 +32,7 @@ from apps.deployments.models import Deployment
 from apps.layers.catalogue import settings_on
 from apps.layers.form_fields import in_words
 from apps.layers.kinds.certificates import expiring
+from apps.layers.models import Layer
 from apps.layers.queries import layer_of, layers_above, layers_over
 from apps.layers.resolving import Said, resolve
 from apps.layers.setting import LAYERS
@@ -148,8 +149,12 @@ def _page(request: HttpRequest, place: Place, context: dict[str, Any]) -> HttpRe
                 place=place,
                 values=_kept(values, row, form),
                 locked=locked,
+                base=request.POST.get("base"),
                 may_apply_again=bool(request.POST.get("apply_again")),
             )
+        except Conflict as error:
+            row = layer_of(place)
+            context |= {"conflict": error.message, "differing": form.differing(row or Layer())}
         except Invalid as error:
             if error.field != "apply_again":
                 add_error(form, error)
@@ -162,13 +167,14 @@ def _page(request: HttpRequest, place: Place, context: dict[str, Any]) -> HttpRe
         "message": WORDS[layer],
         "above": LAYERS[: LAYERS.index(layer)],
         "form": form,
+        "base": (row or Layer()).version,
         "reached": [_in_words(one) for one in reached[:MOST_SHOWN]],
         "reached_count": len(reached),
         "more": max(len(reached) - MOST_SHOWN, 0),
         "reached_words": deployments_in_words(len(reached)),
         "ending": expiring(row.values.get("ca_bundle", "") if row else "", now=timezone.now()),
     }
-    status = 422 if form.errors else 200
+    status = 422 if form.errors else 409 if "conflict" in context else 200
     return render(request, "layers/layer.html", context, status=status)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from apps.deployments.configuration.options import DeploymentOptions
 from apps.deployments.configuration.schema import Configuration, SettingValue
 from apps.deployments.editing.forms.parts import EditorPart
-from apps.layers.form_fields import SettingField, grouped, in_words
+from apps.layers.form_fields import SettingField, grouped, in_words, left_out
 from apps.layers.setting import Setting
 
 
@@ -76,6 +76,15 @@ class LayeredPart(EditorPart):
             for name, value in values.items()
             if value is not None
         )
+
+    def clean(self) -> dict[str, Any]:
+        for setting in self.locked:
+            above, before = self.inherited[setting.name], self.before.get(setting.name)
+            name = self.add_prefix(setting.name)
+            said = left_out(setting, above, data=self.data, name=name, before=before)
+            if said:
+                self.add_error(None, said)
+        return self.cleaned_data
 
     def show(self, name: str, message: str) -> None:
         """Show what is wrong with a setting at its field, if it has one."""
