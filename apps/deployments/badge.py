@@ -179,10 +179,11 @@ def _in_change(deployment: DeploymentSeen) -> DisplayStatus:
     if wanted.number == applied.number and deployment.is_hibernating:
         message = last_error or "Airflow stops when its tasks have ended."
         return DisplayStatus("stopping", "progress", "Falling asleep", "move", "move", message)
-    if wanted.number == applied.number and deployment.health in (Health.STOPPED, Health.STARTING):
-        word = "Waking up" if deployment.health == Health.STOPPED else "Starting"
-        message = last_error or "Airflow is starting again."
-        return DisplayStatus("starting", "progress", word, "move", "move", message)
+    again = last_error or "Airflow is starting again."
+    if wanted.number == applied.number and deployment.health == Health.STOPPED:
+        return DisplayStatus("starting", "progress", "Waking up", "move", "move", again)
+    if wanted.number == applied.number and deployment.health == Health.STARTING:
+        return DisplayStatus("starting", "progress", "Starting", "move", "move", again)
     if wanted.code_digest != applied.code_digest:
         message = last_error or f"Revision {wanted.number} deploys new code."
         return DisplayStatus("deploying", "progress", "Deploying", "move", "move", message)
