@@ -46,7 +46,7 @@ class Notifier(SendingLoop):
             self._next_sweep_at = now + SWEEP_SECONDS
             self._open_incidents()
             swept = self._sweep(now)
-            if swept.is_behind:
+            if swept.is_behind or self._changed.is_behind:
                 self._next_sweep_at = now
 
     def take_due(self, *, most: int) -> Iterable[tuple[int, datetime]]:

@@ -17,7 +17,6 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.alerts import notifier
 from apps.alerts.channels.models import Channel
 from apps.alerts.deliveries import outbox, payloads, sending
 from apps.alerts.deliveries.models import Delivery, DeliveryState
@@ -34,7 +33,6 @@ from tests.alerts.examples import NOW, ended, make_channel, make_rule
 from tests.alerts.mail_server import mail_server
 from tests.alerts.receivers import Receiver, receiver
 from tests.alerts.test_payloads import MESSAGE
-from tests.observability.incidents import make_incident
 
 pytestmark = pytest.mark.django_db
 
@@ -314,26 +312,6 @@ def test_a_message_is_sent_again_as_it_was(hook: Channel, there: Receiver, alice
     waiting = put(hook, next_at=timezone.now() + timedelta(hours=1))
     with pytest.raises(Conflict):
         resend(actor=alice, delivery=waiting, now=timezone.now())
-
-
-def test_what_the_portal_sees_is_told_within_ten_seconds(
-    deployment: Deployment, workspace: Workspace, hook: Channel, monkeypatch: pytest.MonkeyPatch
-):
-    clock = [1000.0]
-    monkeypatch.setattr(notifier.time, "monotonic", lambda: clock[0])
-    make_rule(workspace, "incident", channels=[hook], since=timezone.now() - timedelta(hours=1))
-    working = Notifier()
-    working.work()
-    make_incident(deployment, opened_at=timezone.now())
-    told = []
-    for _ in range(8):
-        clock[0] += 1
-        working.work()
-        told.append(Delivery.objects.count())
-
-    # Two of the ten are left for a look at what is due, and for sending it.
-    assert told[-1] == 1
-    assert told[0] == 0
 
 
 @pytest.mark.slow

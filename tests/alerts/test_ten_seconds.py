@@ -15,6 +15,7 @@ from apps.alerts.deliveries.models import Delivery
 from apps.alerts.notifier import Notifier
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Phase, Revision, RevisionState
+from apps.observability.collecting import beside, collector, turns
 from apps.observability.history.models import Collection
 from apps.observability.incidents import changed
 from apps.observability.incidents.changed import ChangedDeployments
@@ -132,6 +133,14 @@ def test_what_is_stored_is_told_within_ten_seconds_beside_its_hold(
     assert hold <= took <= hold + AT_MOST
 
 
+def test_what_an_airflow_tells_is_told_within_a_minute_at_the_slowest():
+    """A run ends just after it was asked; the next answer takes as long as it may."""
+    asked, answered = turns.EVERY_SECONDS, collector.DEADLINE_SECONDS
+    noticed = collector.TICK_SECONDS + notifier.SWEEP_SECONDS + beside.TICK_SECONDS
+
+    assert asked + answered + noticed < 60
+
+
 def test_that_it_is_over_is_told_as_soon(deployment: Deployment, portal: Portal):
     _revision_fails(deployment, portal.now)
     portal.seconds_until("opened", at_most=AT_MOST)
@@ -199,9 +208,27 @@ def test_what_another_worker_evaluates_is_looked_at_again(deployment: Deployment
     with other.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtext('portal.incidents'))")
         assert looking.evaluate(now=NOW) == 0
+        assert looking.is_behind
     other.close()
 
     assert looking.evaluate(now=NOW) == 1
+    assert not looking.is_behind
+
+
+def test_while_another_worker_evaluates_it_is_tried_again_each_second(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+):
+    tried: list[datetime] = []
+
+    def is_free(**_: object) -> bool:
+        tried.append(portal.now)
+        return len(tried) > 2
+
+    monkeypatch.setattr(changed, "evaluate_some", is_free)
+
+    portal.run(8)
+
+    assert [(at - NOW).seconds for at in tried] == [1, 2, 3]
 
 
 def test_a_fault_in_evaluating_keeps_no_alert_from_being_told(

@@ -158,6 +158,30 @@ def test_every_pattern_of_the_page_survives_a_round_trip(
     assert (rule.dags, rule.without_dags) == (dags, without)
 
 
+@pytest.mark.parametrize(
+    ("kind", "entity", "told"),
+    [
+        ("INCIDENT", "DAG_ID", "It takes deploymentNames."),
+        ("INCIDENT", "DAG_TAG", "It takes deploymentNames."),
+        ("DAG_FAILURE", "TASK_ID", "It takes DAG_ID and DAG_TAG."),
+    ],
+)
+def test_patterns_that_a_rule_would_leave_out_of_account_are_refused(
+    alice, workspace, program_of, kind, entity, told
+):
+    channel = make_channel(workspace, alice)
+    matches = [{"entityType": entity, "operatorType": "IS", "values": ["orders"]}]
+    body = {"name": "x", "type": kind, **at(workspace), "rules": {"patternMatches": matches}}
+    body["notificationChannelIds"] = [public_id("channel", channel.pk)]
+
+    program = program_of(alice)
+    for path in ("/alerts", "/preview-alert"):
+        answer = program.post(path, body)
+        assert answer.status_code == 400
+        assert told in answer.json()["message"]
+    assert not Rule.objects.exists()
+
+
 def test_several_rules_are_made_changed_and_deleted_together_or_not_at_all(
     alice, workspace, program_of
 ):

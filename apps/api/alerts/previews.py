@@ -14,7 +14,7 @@ from apps.alerts.places import fields_of
 from apps.alerts.rules.kinds import RuleKind
 from apps.alerts.rules.models import Rule
 from apps.api.alerts.places import managed_place
-from apps.api.alerts.shapes import FIELDS, RuleChange, form_data, kind_of
+from apps.api.alerts.shapes import FIELDS, RuleChange, form_data, kind_of, refuse_unused
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.shapes import InOrganization, Shape
@@ -61,6 +61,7 @@ def preview_rule(request: Call, at: Path[InOrganization], body: RuleToPreview) -
         form_data(rule, body), rule=rule, channels=channels_for(place), deployments=seen
     )
     del form.fields["channels"]
+    refuse_unused(form, body)
     check(form, FIELDS)
     filled = form.filled()
     matched = matched_by(filled, seen=seen)

@@ -26,6 +26,7 @@ from apps.api.alerts.shapes import (
     RuleShape,
     form_data,
     kind_of,
+    refuse_unused,
     rule_shape,
 )
 from apps.api.wire.errors import NotOffered, or_404
@@ -212,6 +213,7 @@ def _save(request: Call, place: Place, rule: Rule, body: RuleChange) -> Rule:
         channels=channels_for(place),
         deployments=deployments_to_choose(place=place, user=user),
     )
+    refuse_unused(form, body)
     check(form, FIELDS)
     filled, channels = form.filled(), list(form.cleaned_data["channels"])
     if rule.pk is None and body.is_enabled is False:

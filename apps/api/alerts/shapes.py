@@ -7,10 +7,11 @@ from pydantic import Field
 
 from apps.alerts.channels.kinds import ChannelKind
 from apps.alerts.channels.models import Channel
+from apps.alerts.pages.forms.rules import RuleForm
 from apps.alerts.rules.kinds import RuleKind
 from apps.alerts.rules.models import Rule
 from apps.api.alerts.channels import TYPES
-from apps.api.alerts.patterns import PatternMatch, matches_of, texts_of
+from apps.api.alerts.patterns import PLACES, PatternMatch, matches_of, texts_of
 from apps.api.alerts.places import entity_of
 from apps.api.wire.shapes import Listing, Name, Profile, Shape, profile_of
 from apps.core.errors import Invalid
@@ -197,6 +198,18 @@ def form_data(rule: Rule, body: RuleChange) -> dict[str, Any]:
     if body.rules.pattern_matches is not None:
         asked |= texts_of(body.rules.pattern_matches)
     return _stored(rule) | {name: value for name, value in asked.items() if value is not None}
+
+
+def refuse_unused(form: RuleForm, body: RuleChange) -> None:
+    """Raise Invalid for patterns that a rule of this type has no use for: it would find more than
+    its writer meant.
+    """
+    texts = texts_of(body.rules.pattern_matches or ())
+    for (kind, _), name in PLACES.items():
+        if texts[name] and name not in form.fields:
+            takes = "deploymentNames" if "dags" not in form.fields else "DAG_ID and DAG_TAG"
+            message = f"A rule of this type takes no patterns of {kind}. It takes {takes}."
+            raise Invalid(message, field=FIELDS[name])
 
 
 def _stored(rule: Rule) -> dict[str, Any]:

@@ -39,19 +39,21 @@ class ChangedDeployments:
 
     def __init__(self) -> None:
         self._looked_at: dict[int, tuple[Any, ...]] = {}
+        self.is_behind = False
 
     def evaluate(self, *, now: datetime) -> int:
         """Evaluate what changed; return how many Deployments that were. Two queries, and those of
-        an evaluation where something changed. What another worker evaluates at this moment is
-        looked at again.
+        an evaluation where something changed. While another worker is at it, `is_behind` is set.
         """
         found = _versions(now)
         holding = _holding(now)
         due = [pk for pk, one in found.items() if self._looked_at.get(pk) != one or pk in holding]
         self._looked_at = {pk: one for pk, one in self._looked_at.items() if pk in found}
+        self.is_behind = False
         for begin in range(0, len(due), BATCH):
             some = due[begin : begin + BATCH]
             if not evaluate_some(deployment_ids=some, now=now):
+                self.is_behind = True
                 return begin
             self._looked_at.update((pk, found[pk]) for pk in some)
         return len(due)
