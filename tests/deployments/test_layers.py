@@ -755,3 +755,21 @@ def test_of_two_that_take_the_rest_of_a_quota_at_once_one_is_refused(
         thread.join()
 
     assert sorted(outcomes) == ["refused", "taken"]
+
+
+def test_every_deployment_that_a_change_reaches_is_named(
+    distant: Make,
+    alice: User,
+    workspace: Workspace,
+    client_of: Callable[..., Client],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("apps.deployments.layering.views.MOST_SHOWN", 1)
+    made = [distant(f"etl-{number}") for number in range(3)]
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+
+    asked = client_of(alice).post(address, {"scheduler_size": "large"})
+
+    check_page(asked.content.decode())
+    assert "And 2 more" in text_of(asked)
+    assert all(f"/d/{one.ref}/" in asked.content.decode() for one in made)
