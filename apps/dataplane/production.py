@@ -25,6 +25,17 @@ class Toleration:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeRequirement:
+    """What a label of a node has to be; `operator` is one of Kubernetes: `In`, `NotIn`, `Exists` or
+    `DoesNotExist`, of which the last two have no `values`.
+    """
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class SecretVariable:
     """A variable whose value is the `key` of a Secret that is in the namespace already."""
 
@@ -87,6 +98,7 @@ class ProductionSpec:
     triggerer_most_replicas: int = 1
     high_availability: bool = False
     node_selector: Pairs = ()
+    node_affinity: tuple[NodeRequirement, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     priority_class: str = ""
     allowed_priority_classes: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ OF_POD = {"run_as_non_root": True, "seccomp_profile": SECCOMP}
 FIELDS = {
     "serviceAccountName": "service_account_name",
     "nodeSelector": "node_selector",
+    "affinity": "affinity",
     "tolerations": "tolerations",
     "priorityClassName": "priority_class_name",
     "imagePullSecrets": "image_pull_secrets",
@@ -31,6 +32,9 @@ def complete(pod: Any) -> None:
         return
     defaults = json.loads(os.environ[DEFAULTS])
     pod.metadata.labels = {**labels, **defaults["labels"]}
+    if pod.spec.node_selector:
+        # Nodes of its own are not also those of the others.
+        defaults["spec"].pop("affinity", None)
     for name, value in defaults["spec"].items():
         if not getattr(pod.spec, FIELDS[name]):
             setattr(pod.spec, FIELDS[name], value)

@@ -57,6 +57,7 @@ def ensure_all() -> None:
     for folder, programs, minutes in (
         (node_programs(), NODE_PROGRAMS, 3),
         (keda_programs(), KEDA_PROGRAMS, 11),
+        (assets.exporter_folder(), [assets.EXPORTER], 1),
     ):
         if any(not (folder / program.name).is_file() for program in programs):
             say(f"Building the node's programs into {folder}: about {minutes} minutes, this once.")

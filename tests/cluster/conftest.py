@@ -11,6 +11,7 @@ import pytest
 from tests.cluster import builds, machine
 from tests.cluster.diagnosis import keep_everything
 from tests.cluster.node import PROJECT, Node, running_node
+from tests.cluster.registry import Mirror, running_mirror
 from tests.cluster.task_pods import world_with_task_pods
 from tests.dataplane.world import World
 from tests.e2e.portal import Portal, running_portal
@@ -56,9 +57,16 @@ def portal(request: pytest.FixtureRequest, node: Node) -> Iterator[Portal]:
 
 
 @pytest.fixture(scope="package")
-def world(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def mirror(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
+    """A mirror of Docker Hub for the Airflow below."""
+    with running_mirror(node, tmp_path_factory.mktemp("mirror")) as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def world(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """An Airflow whose tasks are pods. The files that use it are the last ones by their names."""
-    with world_with_task_pods(node, tmp_path_factory.mktemp("code")) as found:
+    with world_with_task_pods(mirror, tmp_path_factory.mktemp("code")) as found:
         yield found
 
 

@@ -8,9 +8,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from apps.dataplane.kubernetes.render.prometheus import exporter
 from tests.cluster import builds, keda
 from tests.cluster.oci import Archive, Image
 from tests.cluster.root_file_system import SOURCES, contents_hash, ensure_root_file_system
+from tests.kubernetes.assets import EXPORTER, exporter_folder
 from tests.kubernetes.go_builds import say
 
 AIRFLOW_VERSION = "3.3.2"
@@ -46,6 +48,7 @@ def image_sets(cache: Path) -> Iterator[ImageSet]:
     key = sha256(f"{contents_hash(cache / 'image')} {_ENTRIES}".encode()).hexdigest()
     yield ImageSet("airflow", key, images)
     yield _keda_images(cache / "image", builds.keda_programs())
+    yield _exporter_image(cache / "image", exporter_folder())
 
 
 def _pause_images(folder: Path) -> ImageSet:
@@ -74,6 +77,15 @@ def _keda_images(folder: Path, binaries: Path) -> ImageSet:
         images.append(Image(image.name, tree, config))
     # The folder is named by what its binaries were built from.
     return ImageSet("keda", binaries.name, tuple(images))
+
+
+def _exporter_image(folder: Path, binaries: Path) -> ImageSet:
+    tree = folder / EXPORTER.name
+    (tree / "bin").mkdir(parents=True, exist_ok=True)
+    shutil.copy2(binaries / EXPORTER.name, tree / "bin")
+    config = {"Entrypoint": [f"/bin/{EXPORTER.name}"], "User": "65534"}
+    image = Image(f"docker.io/{exporter.IMAGE}", tree, config)
+    return ImageSet("exporter", binaries.name, (image,))
 
 
 # Name → how it is started; users, folders and stop signals as the official images have them.

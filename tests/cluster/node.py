@@ -61,6 +61,14 @@ class Node(ControlPlane):
 
     def forget_images(self, *names: str) -> None:
         """Remove images from the node, as the kubelet does where its disk runs full."""
+        self._containerd("images", "rm", "--sync", *names)
+
+    def digest_of(self, image: str) -> str:
+        """Return the digest of the manifest of an image that the node has."""
+        [_, row] = self._containerd("images", "ls", f"name=={image}").splitlines()
+        return row.split()[2]
+
+    def _containerd(self, *arguments: str) -> str:
         folder = str(self.layout.folder)
         [containerd] = [
             one
@@ -68,7 +76,10 @@ class Node(ControlPlane):
             if one.info["name"] == "containerd" and one.cwd() == folder
         ]
         inside = ["nsenter", "--target", str(containerd.pid), "--mount"]
-        subprocess.run([*inside, *CTR, "images", "rm", "--sync", *names], check=True)
+        done = subprocess.run(
+            [*inside, *CTR, *arguments], check=True, stdout=subprocess.PIPE, text=True
+        )
+        return done.stdout
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.production import ProductionSpec
-from tests.cluster.node import Node
+from tests.cluster.registry import Mirror, sign_in
 from tests.dataplane.contract import BROKEN
 from tests.dataplane.specs import make_code, make_spec
 from tests.dataplane.world import World
@@ -102,18 +102,21 @@ with DAG("operators", schedule=None):
 
 
 @contextmanager
-def world_with_task_pods(node: Node, folder: Path) -> Iterator[World]:
+def world_with_task_pods(mirror: Mirror, folder: Path) -> Iterator[World]:
+    """Yield it with every image from a mirror, and an exporter for a Prometheus."""
     config = ClusterConfig(
-        connection=node.connection,
+        connection=mirror.node.connection,
         portal_id="tests",
         airflow_url="http://localhost:8081",
         has_keda=True,
         scale_down_seconds=30,
         may_scale=True,
+        image_mirror=mirror.path,
+        image_pull_secret=sign_in(mirror.registry),
     )
     world = World(KubernetesPlane(config))
     files = {"pods.py": DAG, "hostile.py": HOSTILE, "operators.py": OPERATORS, **BROKEN}
-    settings = ProductionSpec(pod_operator=True)
+    settings = ProductionSpec(pod_operator=True, prometheus=True)
     code = make_code(folder, files)
     spec = make_spec("still-comet", executor="kubernetes", queues=(), code=code, settings=settings)
     world.create(spec)

@@ -1,12 +1,18 @@
-"""An Airflow whose tasks are pods (KubernetesExecutor), and what its network lets through."""
+"""An Airflow whose tasks are pods (KubernetesExecutor), what its network lets through, what it is
+measured by, and the mirror that its images come from.
+"""
 
+import re
+import time
 from typing import Any
 
 import pytest
 
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
+from apps.dataplane.kubernetes.render.prometheus import exporter
 from tests.cluster.node import Node
+from tests.cluster.registry import Mirror
 from tests.dataplane.contract import assert_a_broken_dag_is_told
 from tests.dataplane.world import World, eventually
 
@@ -22,6 +28,28 @@ spec:
       image: apache/airflow:3.3.2
       args: [bash, -c, sleep infinity]
 """
+# As kube-prometheus has it, by which the exporter lets it in.
+PROMETHEUS = """
+apiVersion: v1
+kind: Pod
+metadata: {name: prometheus, namespace: default, labels: {app.kubernetes.io/name: prometheus}}
+spec:
+  containers:
+    - name: prometheus
+      image: apache/airflow:3.3.2
+      args: [bash, -c, sleep infinity]
+"""
+SCRAPES = """
+import sys, urllib.request
+print(urllib.request.urlopen(f"http://{sys.argv[1]}/metrics", timeout=10).read().decode())
+"""
+# Those that docs/clusters.md names.
+SERIES = {
+    'airflow_ti_finish{dag_id="pods",state="success",task_id="where"} 1',
+    'airflow_ti_finish{dag_id="pods",state="success",task_id="check"} 1',
+    'airflow_dagrun_duration_count{dag_id="pods"} 1',
+    'airflow_pool_open_slots{pool="default_pool"} 128',
+}
 CONNECTS = """
 import socket, sys
 try:
@@ -40,6 +68,54 @@ def test_every_task_is_a_pod_whose_log_outlives_it(world: World, node: Node) -> 
     eventually(lambda: not _task_pods(node), seconds=60)
     path = f"/api/v2/dags/pods/dagRuns/{run['dag_run_id']}/taskInstances/where/logs/1"
     assert "I ran in" in str(world.airflow("GET", path)["content"])
+
+
+def test_a_prometheus_finds_what_airflow_itself_sent(world: World, node: Node) -> None:
+    """After the run of the test above, which this makes where it is asked alone."""
+    if not world.airflow("GET", "/api/v2/dags/pods/dagRuns")["total_entries"]:
+        world.succeeded("pods", world.trigger("pods"), seconds=240)
+    node.kubectl("apply", "-f", "-", given=PROMETHEUS)
+    node.kubectl("wait", "--for=condition=Ready", "pod/prometheus", "--timeout=100s")
+    address = f"statsd.{namespace_of('still-comet')}.svc.cluster.local:9102"
+
+    def scraped() -> str:
+        return node.kubectl("exec", "prometheus", "--", "python3", "-c", SCRAPES, address)
+
+    eventually(lambda: set(scraped().splitlines()) >= SERIES, seconds=60)
+    (beats,) = re.findall(r"^airflow_scheduler_heartbeat (\d+)$", scraped(), re.MULTILINE)
+    assert int(beats) > 1
+    node.kubectl("delete", "pod", "prometheus", "--now")
+
+
+def test_a_mirror_that_lacks_an_image_is_named_until_it_has_it(
+    world: World, node: Node, mirror: Mirror
+) -> None:
+    assert world.spec
+    namespace, image = namespace_of("still-comet"), f"{mirror.path}/{exporter.IMAGE}"
+    pods = node.objects("pods", namespace)
+    specs = [pod["spec"] for pod in pods]
+    started = [(*one["containers"], *one.get("initContainers", ())) for one in specs]
+    images = {container["image"] for containers in started for container in containers}
+    began = time.monotonic()
+
+    def said() -> str:
+        steps = world.plane.apply(spec=world.spec).steps
+        return " ".join(step.detail for step in steps if step.state == "running")
+
+    with mirror.without(exporter.IMAGE):
+        exporters = ("-n", namespace, "delete", "pods", "-l", "app.kubernetes.io/component=statsd")
+        node.kubectl(*exporters, "--wait=false")
+        sentence = f"The image {image} cannot be pulled from {mirror.registry.host}"
+        message = eventually(lambda: found if sentence in (found := said()) else "", seconds=90)
+        named = time.monotonic() - began
+        seen = {one.name: one.detail for one in world.plane.observe(ref="still-comet").components}
+    eventually(lambda: world.plane.apply(spec=world.spec).is_done, seconds=120)
+
+    assert all(one.startswith(f"{mirror.path}/") for one in images), images
+    assert "The registry does not have it" in message
+    assert "A registry mirror needs a copy at this path" in message
+    assert sentence in seen["statsd"]
+    print(f"named after {named:.0f} s, healthy after {time.monotonic() - began:.0f} s")
 
 
 def test_a_dag_gets_neither_keys_nor_accounts_of_airflow_into_its_pods(world: World) -> None:

@@ -10,13 +10,19 @@ import pytest
 from apps.dataplane.kubernetes.render.pods.placement import pod_defaults
 from apps.dataplane.kubernetes.render.pods.portal_files import RUNTIME_FOLDER
 from apps.dataplane.kubernetes.render.target import Target
-from apps.dataplane.production import ProductionSpec, Toleration, WorkloadIdentity
+from apps.dataplane.production import (
+    NodeRequirement,
+    ProductionSpec,
+    Toleration,
+    WorkloadIdentity,
+)
 from tests.dataplane.kubernetes_render.matrix import PULL_SECRET, make_config, make_spec
 
 SETTINGS = ProductionSpec(
     pod_operator=True,
     pod_labels=(("team", "data"),),
     node_selector=(("pool", "tasks"),),
+    node_affinity=(NodeRequirement(key="spot", operator="DoesNotExist"),),
     tolerations=(Toleration(key="spot"),),
     workload_identity=WorkloadIdentity(kind="azure", name="11111111-2222-3333-4444-555555555555"),
 )
@@ -48,6 +54,7 @@ def make_pod(*, in_cluster: str = "True", container: Any = None, **spec: Any) ->
         "service_account_name",
         "automount_service_account_token",
         "node_selector",
+        "affinity",
         "tolerations",
         "priority_class_name",
         "image_pull_secrets",
@@ -76,6 +83,8 @@ def test_a_pod_gets_the_labels_and_nodes_of_its_deployment_and_is_closed(portal_
     assert pod.spec.automount_service_account_token is False
     assert pod.spec.node_selector == {"pool": "tasks"}
     assert pod.spec.tolerations == [{"key": "spot", "operator": "Exists"}]
+    (wanted,) = pod.spec.affinity["nodeAffinity"].values()
+    assert wanted["nodeSelectorTerms"][0]["matchExpressions"][0]["operator"] == "DoesNotExist"
     assert pod.spec.image_pull_secrets == [{"name": "registry"}]
     assert pod.spec.priority_class_name is None
     assert pod.spec.security_context == {
@@ -100,6 +109,7 @@ def test_what_a_dag_says_itself_stays(portal_pods: Any) -> None:
     portal_pods.complete(pod)
 
     assert pod.spec.service_account_name == "user-bucket"
+    assert pod.spec.affinity is None
     assert pod.spec.automount_service_account_token is True
     assert pod.spec.node_selector == {"pool": "gpu"}
     assert (context.run_as_user, context.run_as_non_root) == (1001, True)

@@ -35,6 +35,7 @@ from apps.organizations.models import Organization, Workspace
 from tests.conftest import custom_role, make_user, put_role
 from tests.core.pages import check_page
 from tests.deployments.conftest import FAR, drive
+from tests.deployments.pages import text_of
 from tests.kubernetes.certificates import Authority
 
 pytestmark = pytest.mark.django_db
@@ -637,6 +638,37 @@ def test_the_quota_of_a_workspace_holds_for_its_deployments_together(
     assert "set its own quota to 8 CPU at most" in problem.message
 
 
+def test_a_workspace_cannot_pass_its_quota_by_what_it_says_for_all_its_deployments(
+    distant: Make,
+    say: Callable[..., int],
+    alice: User,
+    organization: Organization,
+    workspace: Workspace,
+    remote: Cluster,
+    client_of: Callable[..., Client],
+) -> None:
+    for name in ("first", "second"):
+        edit(alice, distant(name), with_settings(quota_memory="16Gi", quota_cpu="6"))
+    inherits = distant("third")
+    edit(alice, inherits, with_settings(quota_memory="16Gi"))
+    say(organization, ("workspace_cpu",), workspace_cpu="30")
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+
+    refused = client_of(alice).post(address, {"quota_cpu": "100", "apply_again": "on"})
+
+    assert refused.status_code == 422
+    sentence = "The quota of Warehouse is 30 CPU. Its Deployments may request "
+    assert sentence in refused.content.decode()
+    assert "and would request 112 CPU: lower their quotas or sizes first." in text_of(refused)
+    assert not Layer.objects.filter(workspace=workspace).exclude(values={}).exists()
+    say(workspace, quota_cpu="18")
+    # Those who set the quota may let more through, and what asks for less goes on afterwards.
+    say(remote, scheduler_size="extra-large")
+    say(organization, ("workspace_cpu",), workspace_cpu="20")
+    say(workspace, quota_cpu="17")
+    assert spec_of(inherits).settings.quota_cpu == 17_000
+
+
 def test_a_workspace_cannot_raise_a_quota_that_is_locked_above(
     say: Callable[..., int], organization: Organization, workspace: Workspace
 ) -> None:
@@ -723,3 +755,21 @@ def test_of_two_that_take_the_rest_of_a_quota_at_once_one_is_refused(
         thread.join()
 
     assert sorted(outcomes) == ["refused", "taken"]
+
+
+def test_every_deployment_that_a_change_reaches_is_named(
+    distant: Make,
+    alice: User,
+    workspace: Workspace,
+    client_of: Callable[..., Client],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("apps.deployments.layering.views.MOST_SHOWN", 1)
+    made = [distant(f"etl-{number}") for number in range(3)]
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+
+    asked = client_of(alice).post(address, {"scheduler_size": "large"})
+
+    check_page(asked.content.decode())
+    assert "And 2 more" in text_of(asked)
+    assert all(f"/d/{one.ref}/" in asked.content.decode() for one in made)

@@ -61,12 +61,22 @@ PROGRAMS = (
     _kubernetes("kubectl"),
     Program(name="kwok", module=MODULES / "kwok", package="sigs.k8s.io/kwok/cmd/kwok"),
 )
+# What Airflow's metrics are sent to, which is none of a control plane's.
+EXPORTER = Program(
+    name="statsd_exporter",
+    module=MODULES / "metrics",
+    package="github.com/prometheus/statsd_exporter",
+)
 
 
 @cache
 def cache_folder() -> Path:
     modules = [MODULES / "etcd", MODULES / "keda", _KUBE, MODULES / "kwok"]
     return go_builds.cache_folder(go_builds.version_of(KUBERNETES, _KUBE), modules)
+
+
+def exporter_folder() -> Path:
+    return go_builds.cache_folder("metrics", [EXPORTER.module])
 
 
 def find(name: str) -> Path | None:

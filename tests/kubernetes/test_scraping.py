@@ -21,16 +21,12 @@ from apps.dataplane.production import ProductionSpec
 from tests.dataplane.kubernetes_render.matrix import make_config
 from tests.dataplane.specs import make_spec
 from tests.kubernetes import go_builds
-from tests.kubernetes.assets import MODULES
+from tests.kubernetes.assets import EXPORTER, exporter_folder
 from tests.kubernetes.control_plane import ControlPlane
 from tests.registry.registries import free_port
 
 pytestmark = pytest.mark.slow
-MODULE = MODULES / "metrics"
 OPERATOR = "github.com/prometheus-operator/prometheus-operator"
-PROGRAM = go_builds.Program(
-    name="statsd_exporter", module=MODULE, package="github.com/prometheus/statsd_exporter"
-)
 MONITOR = Path(__file__).parents[2] / "deploy" / "prometheus-podmonitor.yaml"
 DEFINITION = "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"
 # As Airflow 3.3 sends them, twice where there are labels. Earlier ones leave dots in ids.
@@ -65,12 +61,12 @@ SCRAPED = {
 def program() -> Path:
     if reason := go_builds.why_not():
         pytest.skip(reason)
-    folder = go_builds.cache_folder("metrics", [MODULE])
+    folder = exporter_folder()
     try:
-        go_builds.build([PROGRAM], folder, time.monotonic() + 300)
+        go_builds.build([EXPORTER], folder, time.monotonic() + 300)
     except go_builds.BuildFailed as failed:
         pytest.skip(str(failed))
-    return folder / PROGRAM.name
+    return folder / EXPORTER.name
 
 
 @pytest.fixture
@@ -140,7 +136,11 @@ def test_the_monitor_is_one_that_the_operator_takes_and_finds_the_exporter(
     control_plane: ControlPlane,
 ) -> None:
     [monitor] = yaml.safe_load_all(MONITOR.read_text())
-    deadline = {"module": MODULE, "label": "PodMonitor", "deadline": time.monotonic() + 120}
+    deadline = {
+        "module": EXPORTER.module,
+        "label": "PodMonitor",
+        "deadline": time.monotonic() + 120,
+    }
     go_builds.go("mod", "download", OPERATOR, **deadline)
     shipped = go_builds.go("list", "-m", "-f", "{{.Dir}}", OPERATOR, **deadline).strip()
     control_plane.kubectl("apply", "--server-side", "-f", str(Path(shipped, DEFINITION)))

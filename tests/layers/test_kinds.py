@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.core.errors import Invalid
-from apps.dataplane.production import ProductionSpec, Size, Toleration, WorkloadIdentity
+from apps.dataplane.production import (
+    NodeRequirement,
+    ProductionSpec,
+    Size,
+    Toleration,
+    WorkloadIdentity,
+)
 from apps.layers.catalogue import GROUPS, SETTINGS, production_of
 from apps.layers.kinds.amounts import SizeKind
 from apps.layers.kinds.labels import EFFECTS
@@ -25,6 +31,17 @@ GOOD = (
     ("high_availability", "on", "on", True),
     ("node_selector", "b=2\n\n a = 1 ", "a=1\nb=2", (("a", "1"), ("b", "2"))),
     ("tolerations", "gpu\nspot=true:NoSchedule", "gpu\nspot=true:NoSchedule", None),
+    (
+        "node_affinity",
+        "pool in(b,  a,b)\n!spot\nzone  notin (c)\ngpu",
+        "gpu\npool in (a, b)\n!spot\nzone notin (c)",
+        (
+            NodeRequirement(key="gpu", operator="Exists"),
+            NodeRequirement(key="pool", operator="In", values=("a", "b")),
+            NodeRequirement(key="spot", operator="DoesNotExist"),
+            NodeRequirement(key="zone", operator="NotIn", values=("c",)),
+        ),
+    ),
     ("priority_class", " high ", "high", "high"),
     ("allowed_priority_classes", "low\nhigh\nlow", "high\nlow", ("high", "low")),
     ("workload_identity", f" irsa  {ROLE} ", f"irsa {ROLE}", IDENTITY),
@@ -60,6 +77,12 @@ BAD = (
     ("pod_annotations", "a.org/x=two\x07", "cannot be used"),
     ("tolerations", "spot=true:Never", "The effects are"),
     ("tolerations", "node-role.kubernetes.io/control-plane:NoSchedule", "keeps pods away"),
+    ("node_affinity", "pool=a", "one requirement a line"),
+    ("node_affinity", "pool in ()", "one requirement a line"),
+    ("node_affinity", "pool in (a, b c)", "one requirement a line"),
+    ("node_affinity", "!pool in (a)", "one requirement a line"),
+    ("node_affinity", "pool in (a)) or (b", "one requirement a line"),
+    ("node_affinity", "a" * 64, "one requirement a line"),
     ("priority_class", "Not A Name", "no name"),
     ("allowed_priority_classes", "a b", "one name a line"),
     ("workload_identity", ROLE, "is no identity of a cloud"),

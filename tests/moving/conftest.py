@@ -10,6 +10,7 @@ from tests.conftest import make_user, put_role, role
 from tests.deployments.conftest import _sign_in_key as _sign_in_key
 from tests.deployments.conftest import create as create
 from tests.deployments.conftest import created as created
+from tests.deployments.conftest import distant as distant
 from tests.deployments.conftest import remote as remote
 from tests.deployments.conftest import running as running
 

@@ -290,3 +290,28 @@ def test_a_name_that_is_taken_at_the_last_moment_changes_nothing(
 
     assert refused.value.field == "name"
     assert Workspace.objects.get(deployments=running).name == "Warehouse"
+
+
+def test_the_quota_of_the_other_workspace_holds_for_one_that_would_come(
+    browser, distant, remote, alice, other, organization
+):
+    coming = distant("coming")
+    update_layer(
+        actor=alice,
+        place=other,
+        values={"workspace_memory": "20Gi"},
+        locked=(),
+        may_apply_again=True,
+    )
+
+    page = browser.get(address(coming, other))
+    refused = move(browser, coming, other)
+    update_layer(actor=alice, place=other, values={"workspace_memory": "900Gi"}, locked=())
+    moved = move(browser, coming, other)
+
+    sentence = "The quota of Finance is 20 GiB. Its Deployments may request 0 GiB of it now"
+    assert sentence in text_of(page)
+    assert refused.status_code == 409
+    assert moved.status_code == 302
+    coming.refresh_from_db()
+    assert coming.workspace == other

@@ -51,7 +51,10 @@ def cluster_list(request: HttpRequest, organization: Organization) -> HttpRespon
     counts = count_by_tone(found)
     if tone in TONES:
         found = found.filter(tone=tone)
-    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    pages = Paginator(found, PAGE_SIZE)
+    # Counted already.
+    pages.count = counts[tone] if tone in TONES else sum(counts.values())
+    page = pages.get_page(request.GET.get("page"))
     context = {
         "organization": organization,
         "search": search,

@@ -12,6 +12,7 @@ from apps.dataplane.production import ProductionSpec
 from apps.dataplane.spec import WorkerQueue
 from apps.dataplane.variables import NAME, refusal_of
 from apps.deployments.configuration.options import Bounds, DeploymentOptions, RuntimeOption
+from apps.deployments.configuration.requested import cpu_in_words, memory_in_words
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 from apps.layers.catalogue import production_of
 from apps.layers.setting import Setting
@@ -331,7 +332,7 @@ def _check_workspace(
             mine.cpu_millis,
             before.cpu_millis if before else 0,
             sum(most.cpu_millis for most in others),
-            _cpu_in_words,
+            cpu_in_words,
         ),
         (
             "quota_memory",
@@ -339,7 +340,7 @@ def _check_workspace(
             mine.memory_mib,
             before.memory_mib if before else 0,
             sum(most.memory_mib for most in others),
-            _memory_in_words,
+            memory_in_words,
         ),
     ):
         if limit is None or taken + wanted <= limit or wanted <= had:
@@ -350,14 +351,6 @@ def _check_workspace(
             f"{words(taken)} of it. This one may request {words(wanted)}: set its own quota to "
             f"{words(max(limit - taken, 0))} at most, or lower that of another.",
         )
-
-
-def _cpu_in_words(millis: int) -> str:
-    return f"{millis / 1000:g} CPU"
-
-
-def _memory_in_words(mebibytes: int) -> str:
-    return f"{mebibytes / 1024:g} GiB"
 
 
 def _check_quota(

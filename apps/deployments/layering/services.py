@@ -17,6 +17,7 @@ from apps.audit.services import record
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words
 from apps.core.errors import Conflict, Invalid
+from apps.deployments.configuration.requested import hold_quota, over_quota
 from apps.deployments.editing.code_rights import DEPLOY, TRUST
 from apps.deployments.models import Deployment, Phase
 from apps.layers.catalogue import SETTINGS, settings_of, settings_on
@@ -86,6 +87,7 @@ def update_layer(
         )
     _refuse_locked(place, changes)
     _refuse_trust(actor, place, changes)
+    _refuse_quota(place, tidied, locked)
     reached = _reached(_deployments(place), place, tidied, frozenset(locked))
     if reached and not may_apply_again:
         message = f"Confirm that {deployments_in_words(len(reached))} applied again."
@@ -178,6 +180,18 @@ def _refuse_trust(actor: User, place: Place, changes: Iterable[str]) -> None:
     refusal = trust_refusal(actor=actor, place=place) if TRUST in changes else ""
     if refusal:
         raise Invalid(refusal, field=TRUST)
+
+
+def _refuse_quota(place: Place, values: Mapping[str, str], locked: Collection[str]) -> None:
+    """Raise Invalid where a workspace would pass the quota that those above set for it. They
+    themselves may let it.
+    """
+    if not isinstance(place, Workspace):
+        return
+    hold_quota(place)
+    said = Said(layer="workspace", place=place.name, values=values, locked=frozenset(locked))
+    if passed := over_quota(place, saying=said):
+        raise Invalid(passed[1], field=passed[0])
 
 
 def _lock_below(place: Place) -> None:

@@ -170,7 +170,7 @@ def _page(request: HttpRequest, place: Place, context: dict[str, Any]) -> HttpRe
         "base": (row or Layer()).version,
         "reached": [_in_words(one) for one in reached[:MOST_SHOWN]],
         "reached_count": len(reached),
-        "more": max(len(reached) - MOST_SHOWN, 0),
+        "others": [one.deployment for one in reached[MOST_SHOWN:]],
         "reached_words": deployments_in_words(len(reached)),
         "ending": expiring(row.values.get("ca_bundle", "") if row else "", now=timezone.now()),
     }

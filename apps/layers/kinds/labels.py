@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apps.core.errors import Invalid
-from apps.dataplane.production import Pairs, Toleration
+from apps.dataplane.production import NodeRequirement, Pairs, Toleration
 from apps.layers.kinds.kind import DNS_NAME, lines_of, quoted
 
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 # Control planes, and nodes that are going.
 KEPT_FREE = ("node-role.kubernetes.io", "node.kubernetes.io")
+# As `kubectl --selector` takes it.
+_SET = re.compile(r"(\S+)\s+(in|notin)\s*\(([^()]*)\)")
+_OPERATORS = {"in": "In", "notin": "NotIn"}
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 # Of these the portal, Kubernetes or a mesh knows the meaning. A person must not take a pod out of a
 # NetworkPolicy, a Service or a budget.
@@ -95,6 +98,36 @@ class TolerationsKind:
         return Toleration(key=key, value=value, effect=effect)
 
 
+@dataclass(frozen=True, kw_only=True)
+class NodeAffinityKind:
+    """Lines like `pool in (airflow, batch)`, `zone notin (c)`, `gpu` or `!spot`."""
+
+    lines: int = 3
+    choices: Sequence[str] = ()
+
+    def parse(self, text: str) -> tuple[NodeRequirement, ...]:
+        found = {self._requirement(line): None for line in lines_of(text)}
+        return tuple(sorted(found, key=lambda one: (one.key, one.operator, one.values)))
+
+    def tidy(self, text: str) -> str:
+        return "\n".join(_requirement_text(one) for one in self.parse(text))
+
+    def _requirement(self, line: str) -> NodeRequirement:
+        said = _SET.fullmatch(line)
+        values = tuple(sorted({one.strip() for one in said[3].split(",")})) if said else ()
+        key = said[1] if said else line.removeprefix("!").strip()
+        is_good = is_qualified(key) and all(_LABEL_NAME.fullmatch(one) for one in values)
+        if not is_good:
+            raise Invalid(
+                "Write one requirement a line, like pool in (airflow, batch), zone notin (c), gpu "
+                f"or !spot, not {quoted(line)}."
+            )
+        if said:
+            return NodeRequirement(key=key, operator=_OPERATORS[said[2]], values=values)
+        absent = line.startswith("!")
+        return NodeRequirement(key=key, operator="DoesNotExist" if absent else "Exists")
+
+
 def is_qualified(name: str) -> bool:
     """Return whether a name is one of a label: up to 63 characters, with a DNS prefix or none."""
     prefix, slash, bare = name.rpartition("/")
@@ -119,6 +152,12 @@ def labels_text(pairs: Pairs) -> str:
 def tolerations_text(tolerations: Sequence[Toleration]) -> str:
     """Write tolerations as people do, one a line."""
     return "\n".join(_toleration_text(one) for one in tolerations)
+
+
+def _requirement_text(one: NodeRequirement) -> str:
+    if one.values:
+        return f"{one.key} {one.operator.lower()} ({', '.join(one.values)})"
+    return f"!{one.key}" if one.operator == "DoesNotExist" else one.key
 
 
 def _toleration_text(one: Toleration) -> str:

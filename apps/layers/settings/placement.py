@@ -2,7 +2,7 @@
 
 from apps.layers.kinds.amounts import SwitchKind
 from apps.layers.kinds.identities import IdentitiesKind, IdentityKind
-from apps.layers.kinds.labels import LabelsKind, TolerationsKind
+from apps.layers.kinds.labels import LabelsKind, NodeAffinityKind, TolerationsKind
 from apps.layers.kinds.objects import NameKind, NamesKind
 from apps.layers.setting import OF_CLUSTERS, OF_TEAMS, Setting
 
@@ -13,6 +13,14 @@ PLACEMENT = (
         group="Nodes",
         kind=LabelsKind(),
         help="Pods run only on nodes with these labels.",
+    ),
+    Setting(
+        name="node_affinity",
+        label="Node affinity",
+        group="Nodes",
+        kind=NodeAffinityKind(),
+        help="What else labels of nodes have to be, one a line: pool in (airflow, batch), zone "
+        "notin (c), gpu, !spot. All of them hold.",
     ),
     Setting(
         name="tolerations",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from apps.clusters.queries import clusters_for
+from apps.deployments.configuration.requested import over_quota
 from apps.deployments.editing.revisions import UNSETTLED
 from apps.deployments.models import Deployment, OperationState, Phase
 from apps.deploys.models import BranchDeployment, BranchRule, GitSource
@@ -33,6 +34,8 @@ def _of_place(deployment: Deployment, workspace: Workspace) -> Iterator[str]:
             f"{workspace} may not use the cluster {deployment.cluster}, on which {name} runs and "
             "stays. Someone who manages clusters can allow it."
         )
+    if passed := over_quota(workspace, joining=deployment):
+        yield passed[1]
     here = Deployment.objects.filter(workspace=workspace).exclude(phase=Phase.DELETED)
     if here.filter(name__iexact=name).exists():
         yield f"{workspace} already has a Deployment called {name}. Rename one of them first."

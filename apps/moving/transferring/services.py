@@ -18,6 +18,7 @@ from apps.alerts.silences.models import Silence
 from apps.alerts.silences.services import end_silence
 from apps.alerts.sweeping.deleting import delete_rule
 from apps.core.errors import Conflict, Refused
+from apps.deployments.configuration.requested import hold_quota
 from apps.deployments.editing.code_rights import ensure_gains_no_code
 from apps.deployments.editing.services import name_taken
 from apps.deployments.layering.services import changed_by_move
@@ -51,6 +52,7 @@ def transfer_deployment(*, actor: User, deployment: Deployment, workspace: Works
     both = Workspace.objects.filter(pk__in=[deployment.workspace_id, workspace.pk])
     list(both.select_for_update(no_key=True).order_by("pk"))
     deployment = lock_deployment(deployment)
+    hold_quota(workspace)
     before = deployment.workspace
     # It may have been moved, and the roles changed, while this waited.
     forget_permissions(actor)

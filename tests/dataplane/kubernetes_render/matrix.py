@@ -14,6 +14,7 @@ from apps.dataplane.kubernetes.config import (
 from apps.dataplane.kubernetes.render import Stage, render
 from apps.dataplane.production import (
     Mount,
+    NodeRequirement,
     ProductionSpec,
     SecretVariable,
     Size,
@@ -68,6 +69,7 @@ PRODUCTION = ProductionSpec(
     high_availability=True,
     triggerer_most_replicas=4,
     node_selector=(("pool", "airflow"),),
+    node_affinity=(NodeRequirement(key="arch", operator="In", values=("amd64", "arm64")),),
     tolerations=(Toleration(key="gpu"), Toleration(key="spot", value="true", effect="NoSchedule")),
     priority_class="data-high",
     workload_identity=WorkloadIdentity(

@@ -14,6 +14,7 @@ from apps.dataplane.kubernetes.render.sizes import pool_of
 from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.production import (
     Mount,
+    NodeRequirement,
     ProductionSpec,
     SecretVariable,
     Size,
@@ -30,6 +31,22 @@ from tests.dataplane.kubernetes_render.matrix import (
 )
 from tests.dataplane.kubernetes_render.pods import find, pods_in
 
+AFFINITY = (
+    NodeRequirement(key="arch", operator="NotIn", values=("arm64",)),
+    NodeRequirement(key="zone", operator="Exists"),
+)
+WANTED = {
+    "requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [
+            {
+                "matchExpressions": [
+                    {"key": "arch", "operator": "NotIn", "values": ["arm64"]},
+                    {"key": "zone", "operator": "Exists"},
+                ]
+            }
+        ]
+    }
+}
 LARGE = Size(cpu_millis=4000, memory_mib=8192)
 
 
@@ -91,6 +108,7 @@ def test_every_pod_goes_to_the_nodes_that_are_chosen() -> None:
             executor,
             node_selector=(("pool", "airflow"),),
             tolerations=(Toleration(key="spot", value="true", effect="NoSchedule"),),
+            node_affinity=AFFINITY,
             priority_class="high",
         )
 
@@ -99,6 +117,7 @@ def test_every_pod_goes_to_the_nodes_that_are_chosen() -> None:
         assert len(pods) > 6
         assert all(pod["nodeSelector"] == {"pool": "airflow"} for pod in pods)
         assert all(pod["priorityClassName"] == "high" for pod in pods)
+        assert all(pod["affinity"]["nodeAffinity"] == WANTED for pod in pods)
         assert all(
             pod["tolerations"]
             == [{"key": "spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"}]
@@ -115,6 +134,9 @@ def test_a_queue_has_nodes_disk_and_gpus_of_its_own() -> None:
     limits = pod["containers"][0]["resources"]["limits"]
     assert (limits["nvidia.com/gpu"], limits["ephemeral-storage"]) == ("1", "50Gi")
     assert usual["spec"]["nodeSelector"] == {"pool": "airflow"}
+    # Its nodes are not also those of the others; workers stay apart in any case.
+    assert usual["spec"]["affinity"].keys() == {"nodeAffinity", "podAntiAffinity"}
+    assert pod["affinity"].keys() == {"podAntiAffinity"}
 
 
 def test_own_secrets_and_volumes_reach_what_runs_code_of_users_and_nothing_else() -> None:

@@ -22,8 +22,8 @@ PULLS = (
     (
         ("not found", "notfound", "manifest unknown"),
         "The registry does not have it. Push it there again, or go back to a revision with "
-        "another image. An image with packages is built again when its project is uploaded with "
-        "“Show what changes first”.",
+        "another image. A registry mirror needs a copy at this path. An image with packages is "
+        "built again when its project is uploaded with “Show what changes first”.",
     ),
     (
         ("no such host", "timeout", "refused", "unreachable", "x509", "certificate"),

@@ -92,15 +92,16 @@ def _pod(configuration: Configuration, queue: WorkerQueue) -> Manifest:
     }
     if not target.has_shared_logs:
         container["ports"] = [{"name": "logs", "containerPort": LOG_PORT, "protocol": "TCP"}]
+    placed = placement(target, queue)
     return {
         **airflow_pod(
             target,
             service_account=access.TASKS,
             has_token=access.has_token(target, access.TASKS),
         ),
-        **placement(target, queue),
+        **placed,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "affinity": _apart(target, queue),
+        "affinity": {**placed.get("affinity", {}), **_apart(target, queue)},
         "containers": [container],
     }
 

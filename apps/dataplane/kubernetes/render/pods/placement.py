@@ -1,13 +1,13 @@
 """What all pods have: nodes, sign-ins to registries, and what people add to them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.dataplane.kubernetes.render.identity import with_identity
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.target import Target
-from apps.dataplane.production import Toleration
+from apps.dataplane.production import NodeRequirement, Toleration
 from apps.dataplane.spec import WorkerQueue
 
 ISTIO, LINKERD = "sidecar.istio.io/inject", "linkerd.io/inject"
@@ -27,6 +27,9 @@ def placement(target: Target, queue: WorkerQueue | None = None) -> dict[str, Any
     fields: dict[str, Any] = {}
     if selector:
         fields["nodeSelector"] = dict(selector)
+    # Nodes of a queue's own are not also those of the others.
+    if settings.node_affinity and not (queue and queue.node_selector):
+        fields["affinity"] = {"nodeAffinity": _node_affinity(settings.node_affinity)}
     if tolerated:
         fields["tolerations"] = [_toleration(one) for one in dict.fromkeys(tolerated)]
     if settings.priority_class:
@@ -99,6 +102,17 @@ def without_mesh(target: Target, metadata: dict[str, Any]) -> dict[str, Any]:
     labels = {**metadata["labels"], ISTIO: "false"}
     annotations = {**metadata.get("annotations", {}), LINKERD: "disabled"}
     return {**metadata, "labels": labels, "annotations": annotations}
+
+
+def _node_affinity(requirements: Sequence[NodeRequirement]) -> dict[str, Any]:
+    expressions = [
+        {"key": one.key, "operator": one.operator, "values": list(one.values)}
+        if one.values
+        else {"key": one.key, "operator": one.operator}
+        for one in requirements
+    ]
+    terms = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
+    return {"requiredDuringSchedulingIgnoredDuringExecution": terms}
 
 
 def _toleration(one: Toleration) -> dict[str, str]:
