@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import shutil
 import sqlite3
 from contextlib import closing
@@ -187,3 +188,18 @@ def test_the_program_is_given_nothing_of_the_portal(
 
     assert set(seen["environment"]) == {"LANG", "PATH"}
     assert "secret" not in str(seen)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_at_any_place_is_told_or_read_over(tmp_path: Path, seed: int) -> None:
+    chance, path = random.Random(seed), tmp_path / "airflow.db"
+    seen = set()
+    for _ in range(15):
+        content = bytearray(REAL)
+        for _ in range(chance.choice((1, 20, 200))):
+            content[chance.randrange(chance.choice((8192, len(content))))] = chance.randrange(256)
+        path.write_bytes(content)
+        job = {"database": str(path), "folder": str(tmp_path), "reserved_bytes": 0, "columns": {}}
+        seen.add(sqlite_program.main(job)["problem"])
+
+    assert seen == {"", "damaged"}

@@ -66,7 +66,7 @@ def load_sqlite(*, url: str, path: Path, folder: Path, reserved_bytes: int) -> N
     before, after = schema_of(head)
     with psycopg.connect(url, connect_timeout=10, options=OPTIONS) as connection:
         connection.execute(before)
-        wanted = _columns(connection)
+        wanted = columns_in(connection)
         done = _answer(folder, {**job, "columns": wanted})
         _check_whole(wanted, done["columns"])
         table = ""
@@ -114,7 +114,8 @@ def _answer(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
-def _columns(connection: psycopg.Connection) -> Columns:
+def columns_in(connection: psycopg.Connection) -> Columns:
+    """Return the columns of each table of a database, with their types."""
     rows = connection.execute(
         "SELECT relname, attname, format_type(atttypid, NULL) FROM pg_attribute "
         "JOIN pg_class ON pg_class.oid = attrelid "

@@ -45,7 +45,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         return _answer(connection, job)
     except Refusal as error:
         return {"problem": error.args[0]}
-    except (sqlite3.Error, OverflowError, MemoryError):
+    except (sqlite3.Error, ValueError, OverflowError, MemoryError):
         return {"problem": DAMAGED}
 
 
