@@ -9,17 +9,18 @@ from apps.runtimes.catalogue import Runtime
 
 _PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 UPLOAD_PROBLEMS = {
-    "too-large": "The dump is larger than {limit}. The operator raises the limit with the setting "
+    "too-large": "The file is larger than {limit}. The operator raises the limit with the setting "
     "PORTAL_IMPORT_MAX_MIB; or let the portal read the running database.",
-    "disk-full": "The disk of the portal is full. Free some space, and upload the dump again.",
+    "disk-full": "The disk of the portal is full. Free some space, and upload the file again.",
 }
 
 
 class ImportForm(forms.Form):
     dump = forms.FileField(
-        label="Dump",
+        label="Dump or airflow.db",
         required=False,
-        help_text="Of pg_dump, custom or plain, also with gzip.",
+        help_text="A dump of pg_dump, custom or plain, or the airflow.db of a stopped airflow "
+        "standalone; also with gzip.",
     )
     host = forms.CharField(
         label="Host name",
@@ -76,8 +77,8 @@ class ImportForm(forms.Form):
         label="Fernet key",
         max_length=1000,
         required=False,
-        help_text="AIRFLOW__CORE__FERNET_KEY of that Airflow. Its connections and variables are "
-        "encrypted anew, with a key that the portal makes.",
+        help_text="AIRFLOW__CORE__FERNET_KEY of that Airflow, or fernet_key in its airflow.cfg. "
+        "Its connections and variables are encrypted anew, with a key that the portal makes.",
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
     )
     options = forms.CharField(
@@ -100,7 +101,7 @@ class ImportForm(forms.Form):
             limit = f"{settings.IMPORT_MAX_BYTES // 1024**2:,} MiB"
             self.add_error("dump", UPLOAD_PROBLEMS[self.problem].format(limit=limit))
         if data.get("dump") and data.get("host"):
-            self.add_error("host", "Upload a dump or enter a server, not both.")
+            self.add_error("host", "Upload a file or enter a server, not both.")
         return data
 
     def data_entered(self) -> ImportData:

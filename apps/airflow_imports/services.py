@@ -57,7 +57,7 @@ class ImportData:
 
 
 def begin_import(*, actor: User, workspace: Workspace, data: ImportData) -> AirflowImport:
-    """Take a dump, or the address of a running database, which a job reads. Raises Invalid or
+    """Take a file, or the address of a running database, which a job reads. Raises Invalid or
     Refused.
     """
     ensure_may_bring_airflow(actor=actor, workspace=workspace)
@@ -97,7 +97,7 @@ def _save(actor: User, workspace: Workspace, row: AirflowImport) -> None:
     if rows.count() >= MOST_IMPORTS:
         raise Refused(f"There are {MOST_IMPORTS} imports here already. Remove some first.")
     row.save(force_insert=True)
-    _record("requested", actor, row, {"from": [None, row.host or "an uploaded dump"]})
+    _record("requested", actor, row, {"from": [None, row.host or "an uploaded file"]})
     transaction.on_commit(partial(jobs.request_read, str(row.pk)), robust=True)
 
 
@@ -190,7 +190,10 @@ def _check_server(data: ImportData) -> None:
     if data.dump is not None:
         return
     for name, words in (
-        ("host", "Upload a dump, or enter the host name of the PostgreSQL server."),
+        (
+            "host",
+            "Upload a dump or an airflow.db, or enter the host name of the PostgreSQL server.",
+        ),
         ("database", "Enter the name of the database."),
         ("user", "Enter the user."),
     ):
@@ -222,7 +225,7 @@ def _keep(dump: Path, path: Path) -> None:
         path.chmod(0o600)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise Refused(f"The dump could not be kept: {error.strerror}. Free some space.") from error
+        raise Refused(f"The file could not be kept: {error.strerror}. Free some space.") from error
 
 
 def _wish(row: AirflowImport) -> dict[str, Any]:

@@ -40,8 +40,8 @@ def test_dumps_are_known_by_how_they_begin(tmp_path: Path, content: bytes, kind:
     ("content", "sentence"),
     [
         (b"", "The file is empty"),
-        (b"SQLite format 3\0", "a database of SQLite"),
-        (b"PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;", "a database of SQLite"),
+        (b"SQLite format 3\0", "cut off: it is shorter than it says"),
+        (b"PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;", "a dump of SQLite as text"),
         (b"-- MySQL dump 10.13  Distrib 8.0.36", "a dump of MySQL"),
         (b"-- MariaDB dump 10.19", "a dump of MySQL or MariaDB"),
         (b"PK\x03\x04", "Upload the dump in it"),

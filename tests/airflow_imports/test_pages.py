@@ -154,7 +154,7 @@ def test_a_database_is_code_for_those_who_may_deploy_some(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"host": ""}, "Upload a dump, or enter the host name"),
+        ({"host": ""}, "Upload a dump or an airflow.db, or enter the host name"),
         ({"host": "https://db/x"}, "Enter the host name alone"),
         ({"host": "a,b"}, "Enter the host name alone"),
         ({"database": ""}, "Enter the name of the database"),
@@ -190,7 +190,7 @@ def test_a_dump_may_be_larger_than_code_but_not_than_its_limit(
     response = client.post(f"{url}new/", {**DUMP, "dump": dump(b"x" * 2000)})
 
     assert response.status_code == 422
-    assert "The dump is larger than" in response.content.decode()
+    assert "The file is larger than" in response.content.decode()
 
 
 def test_what_the_data_plane_refuses_is_on_the_page(

@@ -1,4 +1,6 @@
-"""What a real Airflow makes of the database of a real 2.11."""
+"""What a real Airflow makes of the database of a real 2.11, which was one of SQLite: a dump of
+PostgreSQL has the same tables, as `test_sqlite` shows.
+"""
 
 import ast
 import subprocess
@@ -11,6 +13,7 @@ from packaging.version import Version
 from apps.dataplane.imports.types import ImportSource
 from apps.dataplane.imports.versions import HEADS
 from apps.dataplane.local.airflow.metadata import database
+from apps.dataplane.local.imports import sqlite
 from apps.dataplane.local.layout import Folder, read_state
 from apps.dataplane.spec import AirflowSecrets, RestoreSpec
 from tests.airflow_imports.airflow_2_11 import make
@@ -33,10 +36,11 @@ with DAG("orders_daily", schedule=None):
 def walk_through_import(world: LocalWorld, folder: Path) -> None:
     """Bring a 2.11 to a machine that has a runtime of 3, run its DAG there, and delete it."""
     _check_versions(world)
+    _check_tables(world)
     archive = folder / "imported.dump"
     source = ImportSource(
         key="0a1b",
-        dump_path=str(make.HERE / "custom.dump.gz"),
+        dump_path=str(make.HERE / "airflow.db.gz"),
         fernet_keys=(Fernet.generate_key().decode(), make.FERNET_KEY),
     )
     imported = world.plane.import_database(source=source, path=str(archive))
@@ -83,6 +87,24 @@ def _check_versions(world: LocalWorld) -> None:
     heads = ast.literal_eval(found.stdout.splitlines()[-1])
     since = [version for version in heads if Version(version) >= Version("2.10.3")]
     assert {heads[one]: one for one in since} == {head: one for head, (one, _) in HEADS.items()}
+
+
+def _check_tables(world: LocalWorld) -> None:
+    """A SQLite of the newest Airflow is read into the tables that this Airflow itself makes."""
+    config, name = world.plane.config, "airflow_import_tables"
+    template = config.database_url.rpartition("/")[0] + "/" + database.template_name("3.3.2-1")
+    head = next(reversed(HEADS))
+    try:
+        with psycopg.connect(database.begin_import(config, name)) as connection:
+            connection.execute(sqlite.schema_of(head)[0].encode())
+            ours = sqlite.columns_in(connection)
+        with psycopg.connect(template) as connection:
+            real = sqlite.columns_in(connection)
+    finally:
+        database.drop_import(config, name)
+    assert {table: sorted(real[table]) for table in real} == {
+        table: sorted(ours[table]) for table in ours if not table.startswith("ab_")
+    }
 
 
 def _check(world: LocalWorld) -> None:

@@ -1,7 +1,9 @@
 """The trial of a release on a data plane in memory: steps, interruptions, failures, pages."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import AirflowResponse
 from apps.deployments.models import Deployment
-from apps.organizations.models import Organization
+from apps.organizations.models import Organization, Workspace
 from apps.releases import shelf, trial
 from apps.releases.models import Release, ReleaseState
 from apps.runtimes.catalogue import offered_runtimes, runtimes
@@ -179,6 +181,32 @@ def test_everybody_of_the_organization_reads_the_page_and_only_operators_act(
     content = client_of(bob).get(page).content.decode()
     assert "Tested here" in content
     assert "offered 0.7 h later" in content
+
+
+def test_the_page_names_known_vulnerabilities_and_says_where_none_were_looked_for(
+    bob: User,
+    workspace: Workspace,
+    client_of: Callable[[User], Client],
+    tmp_path: Path,
+    settings: Any,
+) -> None:
+    page = reverse("releases:runtimes", args=[workspace.organization.slug])
+    client, path = client_of(bob), tmp_path / "osv.json"
+    settings.OSV_FILE = str(path)
+    record = {"id": "PYSEC-7", "summary": "<b>Escapes.</b>", "affected": [{"ranges": []}]}
+    everywhere = {"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}
+    package = {"ecosystem": "PyPI", "name": "jinja2"}
+    record["affected"] = [{"package": package, "ranges": [everywhere]}]
+
+    for text, words, others in (
+        (json.dumps([record]), ("1 known", "PYSEC-7", "&lt;b&gt;Escapes."), ("not checked",)),
+        ("[]", ("none known",), ("not checked", "PYSEC-7")),
+        ("{", ("not checked",), ("none known",)),
+    ):
+        path.write_text(text)
+        content = client.get(page).content.decode()
+        assert [one for one in words if one not in content] == []
+        assert [one for one in others if one in content] == []
 
 
 def test_the_page_takes_the_same_queries_for_any_number(

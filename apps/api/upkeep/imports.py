@@ -125,7 +125,7 @@ def new_import(request: Call, at: Path[AtWorkspace], body: NewImport) -> Any:
     auth=on_workspace(CREATE),
     response=ImportShape,
     operation_id="CreateImportOfDump",
-    summary="Upload the dump of an Airflow from elsewhere",
+    summary="Upload the dump, or the airflow.db, of an Airflow from elsewhere",
     url_name="import_dump",
 )
 @once
@@ -135,7 +135,9 @@ def new_import_of_dump(
     dump: File[UploadedFile],
     given: Form[DumpForm],
 ) -> Any:
-    """Takes a form (multipart/form-data) with the file in `dump`."""
+    """Takes a form (multipart/form-data) with the file in `dump`: of pg_dump, or a database of
+    SQLite as `airflow standalone` writes it.
+    """
     data = ImportData(
         name=str(dump.name)[:200],
         dump=FilePath(dump.temporary_file_path()),  # type: ignore[attr-defined]  # the handler's

@@ -9,11 +9,13 @@ from typing import BinaryIO, Literal
 
 from apps.dataplane.errors import Permanent
 
-Format = Literal["archive", "plain", "gzip"]
+Format = Literal["archive", "plain", "gzip", "sqlite"]
 HEAD_BYTES, CHUNK_BYTES = 64 * 1024, 1024**2
 # Airflow keeps a whole DAG in one value.
 LONGEST_LINE = 256 * 1024**2
 MYSQL = (b"-- MySQL dump", b"-- MariaDB dump", b"/*!40", b"/*M!", b"-- phpMyAdmin")
+SQLITE = b"SQLite format 3\0"
+SQLITE_TEXT = (b"PRAGMA foreign_keys", b"BEGIN TRANSACTION;")
 COPY = re.compile(rb"COPY .+ FROM stdin;\s*")
 # Owners and rights stay where they were; what depends on the server is left to this one.
 LEFT_OUT = re.compile(
@@ -33,10 +35,14 @@ def format_of(path: Path) -> Format:
         return "archive"
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
+    if head.startswith(SQLITE):
+        _check_size(head, path.stat().st_size)
+        return "sqlite"
     _refuse(head)
     if b"PostgreSQL database dump" not in head:
         raise Permanent(
-            "This is no dump of PostgreSQL. Make one with pg_dump --format=custom, and upload it."
+            "This is no dump of PostgreSQL, and no airflow.db. Make a dump with pg_dump "
+            "--format=custom, and upload it."
         )
     return "plain"
 
@@ -44,10 +50,8 @@ def format_of(path: Path) -> Format:
 def _refuse(head: bytes) -> None:
     if not head:
         raise Permanent("The file is empty. Make the dump again, and upload it.")
-    if head.startswith(b"SQLite format 3\0") or head.startswith(b"PRAGMA foreign_keys"):
-        raise Permanent(
-            "This is a database of SQLite. Move that Airflow to PostgreSQL first, or begin anew."
-        )
+    if head.startswith(SQLITE_TEXT):
+        raise Permanent("This is a dump of SQLite as text. Upload the file airflow.db itself.")
     if any(mark in head[:4096] for mark in MYSQL):
         raise Permanent(
             "This is a dump of MySQL or MariaDB, which cannot be brought to PostgreSQL. Move that "
@@ -55,6 +59,18 @@ def _refuse(head: bytes) -> None:
         )
     if head.startswith(b"PK\x03\x04"):
         raise Permanent("This is a ZIP archive. Upload the dump in it.")
+
+
+def _check_size(head: bytes, size: int) -> None:
+    """Raise Permanent for a SQLite that is shorter than it says. Source: "Database File Format"."""
+    page_bytes = int.from_bytes(head[16:18], "big")
+    page_bytes = 65_536 if page_bytes == 1 else page_bytes
+    is_told = head[24:28] == head[92:96]
+    pages = int.from_bytes(head[28:32], "big") if is_told else 1
+    if len(head) < 100 or size < page_bytes * pages:
+        raise Permanent(
+            "The SQLite database is cut off: it is shorter than it says. Upload airflow.db again."
+        )
 
 
 def unpack(path: Path, target: Path, check: Callable[[], None]) -> None:

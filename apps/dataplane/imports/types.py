@@ -25,8 +25,8 @@ class SourceServer:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSource:
-    """What is imported: the file of a dump, or else what a server has. `fernet_keys` are those that
-    its secrets are encrypted with, the newest first.
+    """What is imported: the file of a dump or of SQLite, or else what a server has. `fernet_keys`
+    are those that its secrets are encrypted with, the newest first.
     """
 
     key: str

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -60,7 +61,7 @@ def main(programs: Path) -> None:
             connection.execute("CREATE DATABASE airflow TEMPLATE template0 OWNER airflow")
         server = own.rpartition("@")[2].partition("/")[0]
         url = f"postgresql://airflow:airflow@{server}/airflow"
-        _run_airflow(programs, Path(folder), url)
+        run_airflow(programs, Path(folder), url)
         for name, arguments in (("custom.dump", ["--format=custom"]), ("plain.sql", [])):
             path = Path(folder) / name
             dump = embedded_databases.postgres_binaries(home) / "pg_dump"
@@ -68,7 +69,9 @@ def main(programs: Path) -> None:
             (HERE / f"{name}.gz").write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
 
 
-def _run_airflow(programs: Path, folder: Path, url: str) -> None:
+def run_airflow(
+    programs: Path, folder: Path, url: str, commands: Sequence[Sequence[str]] = COMMANDS
+) -> None:
     (folder / "dags").mkdir()
     (folder / "dags" / "shop.py").write_text(DAGS)
     environment = {
@@ -76,11 +79,12 @@ def _run_airflow(programs: Path, folder: Path, url: str) -> None:
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__FERNET_KEY": FERNET_KEY,
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if "sqlite" in url else "LocalExecutor",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url.replace("postgresql:", "postgresql+psycopg2:"),
     }
-    for command in COMMANDS:
-        subprocess.run([programs / "airflow", *command], env=environment, check=True, cwd=folder)
+    for command in commands:
+        program = [programs / "python", "-m", "airflow", *command]
+        subprocess.run(program, env=environment, check=True, cwd=folder)
 
 
 if __name__ == "__main__":

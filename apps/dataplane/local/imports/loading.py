@@ -21,10 +21,11 @@ from apps.dataplane.local.backups.archives import run_program
 from apps.dataplane.local.backups.dumping import RESERVED_BYTES
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
+from apps.dataplane.local.imports.sqlite import NO_ROOM, load_sqlite
 
 NEWEST_SERVER = 18
 READ_ONLY = "-c default_transaction_read_only=on -c statement_timeout=20000"
-NO_ROOM = "This machine has no room for the database. Free some space, and try again."
+BROKEN = "The tables of Airflow in it are not as Airflow makes them."
 UNREADABLE = (
     "PostgreSQL could not read the dump: it is damaged, cut off, or made by a newer PostgreSQL "
     f"than {NEWEST_SERVER}. Make it again, and upload it."
@@ -60,6 +61,9 @@ def _load_file(home: Home, url: str, path: Path, folder: Path) -> None:
         _restore(home, url, path)
     elif kind == "plain":
         _run_sql(home, url, path, folder)
+    elif kind == "sqlite":
+        with failures_told():
+            load_sqlite(url=url, path=path, folder=folder, reserved_bytes=RESERVED_BYTES)
     else:
         raise Permanent("The file is compressed twice. Unpack it, and upload it again.")
 
@@ -154,6 +158,19 @@ def _url(server: SourceServer, place: str) -> str:
     return database.socket_url(
         place, PORT, name=server.database, role=server.user, password=server.password
     )
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Raise Permanent or Temporary where the database meanwhile fails."""
+    try:
+        yield
+    except psycopg.errors.DiskFull:
+        raise Permanent("The disk of the database server is full. Free some space.") from None
+    except psycopg.OperationalError:
+        raise Temporary("The database server of this machine does not answer.") from None
+    except psycopg.Error:
+        raise Permanent(BROKEN) from None
 
 
 def check_room(home: Home) -> None:

@@ -13,18 +13,24 @@ import psycopg
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from psycopg import sql
 
-from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.errors import Permanent
 from apps.dataplane.imports.types import ImportedDatabase, ImportSource
 from apps.dataplane.local.backups.archives import run_program, sha256_of
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.imports.examining import ENCRYPTED, check_keys, examine, values_of
-from apps.dataplane.local.imports.loading import check_room, loaded
+from apps.dataplane.local.imports.loading import check_room, failures_told, loaded
 
 # Millions of rows are counted; what a hostile database makes of a query ends then, too.
 OPTIONS = "-c statement_timeout=600000 -c search_path=public"
-LEFT_BEHIND = ("session", "ab_user_role", "ab_user")
-BROKEN = "The tables of Airflow in it are not as Airflow makes them."
+LEFT_BEHIND = ("session", "ab_register_user", "ab_user_role", "ab_user_group", "ab_user")
+# What refers to a person, such as a note on a run, stays without the person.
+REFERRING = """
+    SELECT relname, attname FROM pg_constraint
+    JOIN pg_class ON pg_class.oid = conrelid
+    JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
+    WHERE contype = 'f' AND confrelid = to_regclass('public.ab_user') AND NOT attnotnull
+"""
 
 
 def import_database(
@@ -50,20 +56,16 @@ def import_database(
 
 def _prepared(home: Home, url: str, source: ImportSource, unfinished: Path) -> ImportedDatabase:
     new_key = Fernet.generate_key()
-    try:
-        with psycopg.connect(url, connect_timeout=10, options=OPTIONS) as connection:
-            found = examine(connection)
-            old = check_keys(connection, source.fernet_keys)
-            if old is not None:
-                _reencrypt(connection, old, Fernet(new_key))
-            connection.execute("UPDATE dag SET is_paused = true")
-            _leave_behind(connection)
-    except psycopg.errors.DiskFull:
-        raise Permanent("The disk of the database server is full. Free some space.") from None
-    except psycopg.OperationalError:
-        raise Temporary("The database server of this machine does not answer.") from None
-    except psycopg.Error:
-        raise Permanent(BROKEN) from None
+    with (
+        failures_told(),
+        psycopg.connect(url, connect_timeout=10, options=OPTIONS) as connection,
+    ):
+        found = examine(connection)
+        old = check_keys(connection, source.fernet_keys)
+        if old is not None:
+            _reencrypt(connection, old, Fernet(new_key))
+        connection.execute("UPDATE dag SET is_paused = true")
+        _leave_behind(connection)
     # Made here, so that no one else may read it while it grows.
     os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     status, lines = run_program(
@@ -104,6 +106,10 @@ def _reencrypt(connection: psycopg.Connection, old: MultiFernet, new: Fernet) ->
 
 
 def _leave_behind(connection: psycopg.Connection) -> None:
+    for table, column in connection.execute(REFERRING).fetchall():
+        update = sql.SQL("UPDATE {} SET {} = NULL WHERE {} IS NOT NULL")
+        names = (sql.Identifier(table), sql.Identifier(column), sql.Identifier(column))
+        connection.execute(update.format(*names))
     for table in LEFT_BEHIND:
         row = connection.execute("SELECT to_regclass(%s)", [f"public.{table}"]).fetchone()
         if row and row[0] is not None:
