@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from apps.dataplane.errors import Permanent
+from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.local.airflow import code, runtimes
 from apps.dataplane.local.airflow.environment import Place, core_environment, worker_environment
 from apps.dataplane.local.airflow.logs import log_files, parse_logs
@@ -268,6 +268,21 @@ def test_old_code_goes_but_never_what_a_run_uses(folder: Folder, tmp_path: Path)
     assert codes[0].digest in left
     assert codes[1].digest not in left
     assert left >= {one.digest for one in codes[3:]}
+
+
+def test_old_code_goes_as_a_whole_whenever_its_removal_ends(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    codes = [make_code(tmp_path, {"dag.py": str(number)}) for number in range(11)]
+    for age, one in enumerate(codes):
+        code.deliver(folder, one)
+        os.utime(folder.code / one.digest, (1000 + age, 1000 + age))
+    monkeypatch.setattr(code.shutil, "rmtree", lambda *_, **__: None)
+
+    with pytest.raises(Temporary):
+        code.prune(folder, in_use=set())
+
+    assert not (folder.code / codes[0].digest).exists()
 
 
 def test_an_archive_goes_when_no_run_has_its_version(folder: Folder, tmp_path: Path):
