@@ -391,6 +391,22 @@ def test_old_logs_go_and_nothing_else(folder: Folder, tmp_path: Path):
     assert large.stat().st_size == 0
 
 
+def test_old_logs_are_removed_although_others_go_at_the_same_time(folder, monkeypatch):
+    """A task that makes and removes files in the folder of logs must not keep the rest for ever."""
+    old = written(folder.task_logs / "dag" / "attempt=1.log", "x", hours_ago=31 * 24)
+    walk = os.walk
+
+    def with_one_that_goes(top, **how):
+        for path, folders, names in walk(top, **how):
+            yield path, folders, ["gone.log", *names]
+
+    monkeypatch.setattr(log_files.os, "walk", with_one_that_goes)
+
+    log_files.remove_old(folder, now=NOON, task_log_days=30, parse_log_hours=24)
+
+    assert not old.exists()
+
+
 PARSED = (
     '{"timestamp":"2026-11-28T07:19:01Z","level":"warning","event":"slow","logger":"x",'
     '"filename":"dagbag.py","lineno":460,"seconds":3}\n'
