@@ -98,12 +98,20 @@ def remove_unused(
     oldest = time.time() - UNUSED_SECONDS
     for path in versions[VERSIONS_KEPT:]:
         if path.name != current and path.stat().st_mtime < oldest:
-            shutil.rmtree(path, ignore_errors=True)
+            _take_away(path)
     if of_runs is None:
         return
     for archive in (code_folder / ARCHIVES).glob("*.zip"):
         if archive.stem not in of_runs and not (code_folder / archive.stem).is_dir():
             archive.unlink(missing_ok=True)
+
+
+def _take_away(version: Path) -> None:
+    """Remove a version as a whole: a run that is started again meanwhile never sees a part of it,
+    and unpacks its own.
+    """
+    with contextlib.suppress(FileNotFoundError), _unfinished(version.parent) as folder:
+        version.rename(folder / "code")
 
 
 def import_folders(version_folder: Path) -> list[str]:

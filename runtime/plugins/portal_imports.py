@@ -45,6 +45,7 @@ class CodeFinder(MetaPathFinder):
         self._slots_folder = Path(slots_folder) if slots_folder else None
         self._pointer = Path(state_folder or code_folder) / "current"
         self._version = ""
+        self._packed: dict[Path, list[str]] = {}
         self._found: set[str] = set()
 
     def find_spec(
@@ -53,7 +54,8 @@ class CodeFinder(MetaPathFinder):
         if path is not None:
             return None
         folder = self._folder()
-        spec = PathFinder.find_spec(fullname, portal_code.import_folders(folder))
+        places = [*portal_code.import_folders(folder), *self._packed_dags(folder)]
+        spec = PathFinder.find_spec(fullname, places)
         if spec is not None:
             self._found.add(fullname)
             _renew_triggers(self)
@@ -72,6 +74,13 @@ class CodeFinder(MetaPathFinder):
         importlib.invalidate_caches()
         log.info("New triggers use the code %s.", self._version)
         return True
+
+    def _packed_dags(self, folder: Path) -> list[str]:
+        """Return the packed DAGs of a version, whose modules Airflow finds in each of them."""
+        if folder not in self._packed:
+            found = sorted(portal_code.dags_folder(folder).rglob("*.zip"))
+            self._packed = {folder: [str(one) for one in found]}
+        return self._packed[folder]
 
     def _folder(self) -> Path:
         self._version = self._current()

@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from apps.audit.models import AuditEvent
 from apps.dataplane.airflow_token import AirflowUser
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.status import AirflowResponse
 from apps.deployments.models import Deployment, Health
+from apps.organizations.models import PersonalToken
+from tests.conftest import put_role, role
 from tests.dags.conftest import new_sign_in_key, open_secrets
 
 
@@ -61,6 +64,26 @@ def test_a_call_reaches_airflow_as_the_caller_in_the_role_of_its_grants(
         AirflowUser("bob@example.org", "viewer"),
         AirflowUser("token CI", "user"),
     ]
+
+
+def test_a_token_does_no_more_at_airflow_than_its_limit_and_its_organization_allow(
+    alice, bob, charlie, organization, deployment, asked, plane, program_of
+):
+    """Of an owner, with a limit; of the same owner for another organization; and one that ended."""
+    elsewhere = charlie.organizationgrant_set.get().content_object
+    put_role(alice, role("organization", "owner"), elsewhere)
+    limited = program_of(alice, name="limited", limit="read")
+    of_another = program_of(alice, at=elsewhere, name="of another")
+    ended = program_of(bob, name="ended")
+    PersonalToken.objects.filter(user=bob).update(expires_at=timezone.now())
+
+    answers = [
+        call(program, "POST", f"{root(deployment)}/pools", {"name": "x"}).status_code
+        for program in (limited, of_another, ended)
+    ]
+
+    assert answers == [200, 404, 401]
+    assert plane.store.airflow_users == [AirflowUser("alice@example.org", "viewer")]
 
 
 def test_changes_are_in_the_audit_log_without_what_was_sent(alice, deployment, asked, program_of):

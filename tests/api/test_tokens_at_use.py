@@ -210,8 +210,10 @@ def test_a_revoked_token_is_refused_at_once(alice, made, workspace):
     assert calling(made[1]).get(WHO).status_code == 401
 
 
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("padding", [0, 100_000])
 def test_a_token_that_is_revoked_while_its_body_arrives_changes_nothing(
-    alice, organization, workspace
+    alice, organization, workspace, kind, padding
 ):
     owner = role("organization", "owner")
     token, secret = create_token(
@@ -220,9 +222,9 @@ def test_a_token_that_is_revoked_while_its_body_arrives_changes_nothing(
     path = f"/v1/organizations/{public_id('organization', organization.pk)}/workspaces"
     revoke = partial(revoke_token, actor=alice, token=token, on=organization)
 
-    answer = calling(secret).post(
-        path, content_type="application/json", **sent_slowly(b'{"name": "late"}', meanwhile=revoke)
-    )
+    body = b'{"name": "late"}' + b" " * padding
+
+    answer = calling(secret).post(path, content_type=kind, **sent_slowly(body, meanwhile=revoke))
 
     assert answer.status_code == 401
     assert organization.workspaces.count() == 1

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from apps.dataplane.errors import Permanent
+from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.local.airflow import code, runtimes
 from apps.dataplane.local.airflow.environment import Place, core_environment, worker_environment
 from apps.dataplane.local.airflow.logs import log_files, parse_logs
@@ -270,6 +270,21 @@ def test_old_code_goes_but_never_what_a_run_uses(folder: Folder, tmp_path: Path)
     assert left >= {one.digest for one in codes[3:]}
 
 
+def test_old_code_goes_as_a_whole_whenever_its_removal_ends(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    codes = [make_code(tmp_path, {"dag.py": str(number)}) for number in range(11)]
+    for age, one in enumerate(codes):
+        code.deliver(folder, one)
+        os.utime(folder.code / one.digest, (1000 + age, 1000 + age))
+    monkeypatch.setattr(code.shutil, "rmtree", lambda *_, **__: None)
+
+    with pytest.raises(Temporary):
+        code.prune(folder, in_use=set())
+
+    assert not (folder.code / codes[0].digest).exists()
+
+
 def test_an_archive_goes_when_no_run_has_its_version(folder: Folder, tmp_path: Path):
     codes = [make_code(tmp_path, {"dag.py": str(number)}) for number in range(13)]
     for age, one in enumerate(codes):
@@ -374,6 +389,22 @@ def test_old_logs_go_and_nothing_else(folder: Folder, tmp_path: Path):
     assert not any(path.exists() for path in gone)
     assert not gone[1].parent.exists()
     assert large.stat().st_size == 0
+
+
+def test_old_logs_are_removed_although_others_go_at_the_same_time(folder, monkeypatch):
+    """A task that makes and removes files in the folder of logs must not keep the rest for ever."""
+    old = written(folder.task_logs / "dag" / "attempt=1.log", "x", hours_ago=31 * 24)
+    walk = os.walk
+
+    def with_one_that_goes(top, **how):
+        for path, folders, names in walk(top, **how):
+            yield path, folders, ["gone.log", *names]
+
+    monkeypatch.setattr(log_files.os, "walk", with_one_that_goes)
+
+    log_files.remove_old(folder, now=NOON, task_log_days=30, parse_log_hours=24)
+
+    assert not old.exists()
 
 
 PARSED = (

@@ -316,6 +316,24 @@ def test_a_run_that_is_started_again_long_after_gets_its_own_code(
     assert current.get_current_version() == second
 
 
+def test_a_run_that_is_started_again_while_its_code_goes_never_sees_half_of_it(
+    plugin: ModuleType, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A removal that has only begun, or that was interrupted: files of the version are left."""
+    first = pod.receive(make_archive(dag="x = 1"))
+    pod.bundle()
+    age_all(pod, monkeypatch)
+    second = pod.receive(make_archive(dag="x = 2"))
+    monkeypatch.setattr(sys.modules["portal_code"].shutil, "rmtree", lambda *_, **__: None)
+    pod.bundle()
+    assert not (pod.versions / first).exists()
+
+    again = pod.bundle(version=first)
+
+    assert (again.path / "dag.py").read_text() == "x = 1"
+    assert (pod.versions / second).is_dir()
+
+
 def test_an_archive_goes_only_when_no_run_has_its_version(
     plugin: ModuleType, pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -84,6 +85,16 @@ def test_a_trigger_may_import_its_neighbors_and_lie_in_a_package(code: Path) -> 
 
     deliver(code, "two", {**files, f"{NAME}_settings.py": "LENGTH = 4"})
     assert runner().get_trigger_by_classpath(f"{NAME}.naps.Nap").length == 4
+
+
+def test_a_trigger_in_a_packed_dag_is_found(code: Path) -> None:
+    (code / "one" / "team").mkdir(parents=True)
+    with zipfile.ZipFile(code / "one" / "team" / "flows.zip", "w") as packed:
+        packed.writestr("flow.py", "")
+        packed.writestr(f"{NAME}.py", "class Wait:\n    after = 7\n")
+    deliver(code, "one", {})
+
+    assert runner().get_trigger_by_classpath(f"{NAME}.Wait").after == 7
 
 
 def test_modules_in_the_dags_of_a_whole_project_are_found(code: Path) -> None:

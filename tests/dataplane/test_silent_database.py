@@ -32,13 +32,15 @@ def test_a_connection_gives_a_silent_server_up_within_a_minute_or_so(plugin: Mod
     used = connection.get_connection_params()
     address = {key: used[key] for key in ("user", "password", "port", "dbname") if used.get(key)}
 
-    with psycopg.connect(**address, host="127.0.0.1", **plugin.ARGUMENTS) as opened:
-        with socket.socket(fileno=socket.dup(opened.fileno())) as raw:
-            level = socket.IPPROTO_TCP
-            idle = raw.getsockopt(level, socket.TCP_KEEPIDLE)
-            interval = raw.getsockopt(level, socket.TCP_KEEPINTVL)
-            count = raw.getsockopt(level, socket.TCP_KEEPCNT)
-            unconfirmed = raw.getsockopt(level, socket.TCP_USER_TIMEOUT)
+    level = socket.IPPROTO_TCP
+    with (
+        psycopg.connect(**address, host="127.0.0.1", **plugin.ARGUMENTS) as opened,
+        socket.socket(fileno=socket.dup(opened.fileno())) as raw,
+    ):
+        idle = raw.getsockopt(level, socket.TCP_KEEPIDLE)
+        interval = raw.getsockopt(level, socket.TCP_KEEPINTVL)
+        count = raw.getsockopt(level, socket.TCP_KEEPCNT)
+        unconfirmed = raw.getsockopt(level, socket.TCP_USER_TIMEOUT)
 
     assert idle + interval * count <= 60
     assert unconfirmed <= 60_000

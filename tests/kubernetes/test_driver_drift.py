@@ -412,6 +412,8 @@ def test_whatever_others_add_and_however_it_is_taken_out(
     port = {"name": "more", "port": 9000, "protocol": "TCP"}
     patch(control_plane, ref, "service/api-server", {"spec": {"ports": [port]}})
     patch(control_plane, ref, "networkpolicy/deny-all", {"spec": {"ingress": [{}]}})
+    hard = {"hard": {"limits.memory": "900Gi", "count/jobs.batch": "1"}}
+    patch(control_plane, ref, "resourcequota/deployment", {"spec": hard})
     applied = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -440,6 +442,12 @@ def test_whatever_others_add_and_however_it_is_taken_out(
     assert drift["Secret/airflow"].fields == ("data.EXTRA",)
     assert "spec.ports[9000]" in drift["Service/api-server"].fields
     assert drift["NetworkPolicy/deny-all"].fields == ("spec.ingress",)
+    assert set(drift["ResourceQuota/deployment"].fields) == {
+        "spec.hard.limits.memory",
+        "spec.hard.count/jobs.batch",
+    }
+    surveyed = {one.object for one in dict(kubernetes_plane.survey())[ref].drift}
+    assert surveyed == set(drift)
     (path,) = drift["Deployment/dag-processor"].fields
     assert drift["Deployment/dag-processor"].authors[path][0] == "argocd-controller"
     assert "canary" not in str(drift)

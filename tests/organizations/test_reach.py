@@ -1,5 +1,6 @@
 """No one takes from another person what they could not give: in bulk, by a time, or by a Team."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -9,9 +10,10 @@ from apps.access.grants.services import RightsExceeded, grant
 from apps.access.models import Role
 from apps.accounts.models import User
 from apps.organizations.invitations.services import invite, revoke_invitation
+from apps.organizations.members.closing import close_account
 from apps.organizations.members.services import assign_role, remove_person
-from apps.organizations.models import Invitation, WorkspaceGrant
-from apps.organizations.roles.services import delete_role
+from apps.organizations.models import Invitation, Organization, WorkspaceGrant
+from apps.organizations.roles.services import create_role, delete_role
 from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
 from tests.conftest import custom_role, make_user, put_role, role
 
@@ -140,3 +142,46 @@ def test_everybody_may_leave_with_what_they_hold(dora, alice, organization, work
     remove_person(actor=dora, user=dora, on=organization)
 
     assert not dora.groups.exists()
+
+
+ACTS: dict[str, Callable[[User, User, Organization], object]] = {
+    "invite": lambda actor, _, on: invite(
+        actor=actor, organization=on, email="x@example.org", organization_role="owner"
+    ),
+    "close": lambda actor, other, on: close_account(actor=actor, user=other, organization=on),
+    "shorten": lambda actor, other, on: assign_role(
+        actor=actor,
+        user=other,
+        role=role("organization", "owner"),
+        on=on,
+        expires_at=timezone.now() + timedelta(minutes=5),
+    ),
+    "make a role": lambda actor, _, on: create_role(
+        actor=actor,
+        organization=on,
+        scope="organization",
+        name="Mine",
+        description="",
+        permissions=["organization.sso.manage"],
+        is_limited=False,
+        workspaces=[],
+    ),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_rights_count_as_they_are_when_it_is_ones_turn(alice, organization, workspace, act):
+    """A request that waits for another one, which takes the role of who sent it."""
+    other, late = make_user("Olga"), make_user("Late")
+    for person in (other, late):
+        put_role(person, role("organization", "owner"), organization)
+    assert late.has_perm("organization.sso.manage", organization)
+    grant(
+        actor=alice,
+        user=User.objects.get(pk=late.pk),
+        role=role("organization", "member"),
+        on=organization,
+    )
+
+    with pytest.raises(RightsExceeded):
+        ACTS[act](late, other, organization)

@@ -1,7 +1,8 @@
 """Provisioning by SCIM 2.0: the library's own contract, and what it means here."""
 
+import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -22,9 +23,11 @@ from apps.organizations.models import Organization, Team, Workspace
 from apps.organizations.queries import is_member
 from apps.organizations.teams.services import add_to_team, create_team
 from apps.organizations.tokens.secrets import SCIM_PREFIX, is_well_formed, new_secret
-from apps.sso.models import ScimRecord, ScimToken
+from apps.sso.models import Domain, ScimRecord, ScimToken
 from apps.sso.scim.storage import RecordStorage
+from apps.sso.scim.tokens import revoke_scim_token
 from tests.conftest import put_role, role
+from tests.slow_bodies import sent_slowly
 from tests.sso.conftest import Browser
 from tests.sso.provisioning import ENTERPRISE, GROUP, PATCH, SCIM, patch, person
 
@@ -265,6 +268,22 @@ def test_a_revoked_token_proves_nothing(
     client_of(alice).post(page)
 
     assert scim("GET", "Users").status_code == 401
+
+
+def test_a_token_that_is_revoked_while_a_person_arrives_proves_nothing(
+    domain: Domain, alice: User, token: str
+) -> None:
+    revoke = partial(revoke_scim_token, actor=alice, token=ScimToken.objects.get())
+
+    answer = Client().post(
+        "/scim/nordhavn/v2/Users",
+        content_type=SCIM,
+        headers={"Authorization": f"Bearer {token}"},
+        **sent_slowly(json.dumps(person()).encode(), meanwhile=revoke),
+    )
+
+    assert answer.status_code == 401
+    assert not User.objects.filter(email="dana@nordhavn.test").exists()
 
 
 def test_the_token_is_shown_once_and_kept_as_a_digest(

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from apps.accounts.models import User
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import (
     READING,
     SEEN_AT,
@@ -98,5 +99,5 @@ def _note_use(request: HttpRequest, now: float) -> None:
 def _is_open_still(request: HttpRequest) -> bool:
     """Return whether the session of a request is there, and is of the password that counts now."""
     proof = str(SessionStore(request.session.session_key).load().get(HASH_SESSION_KEY, ""))
-    user = User.objects.filter(pk=request.user.pk, is_active=True).first()
+    user = User.objects.filter(pk=request_user(request).pk, is_active=True).first()
     return user is not None and constant_time_compare(proof, user.get_session_auth_hash())

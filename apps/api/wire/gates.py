@@ -6,6 +6,7 @@ needed; no session is created. What a caller may not see is not there: 404.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, wraps
 from time import time as now
@@ -13,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache as kept
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
@@ -33,7 +35,7 @@ from apps.core.errors import PortalError
 from apps.core.kept_queries import Asked, KeptRows, asked
 from apps.core.public_ids import number_of
 from apps.core.web.gates import View
-from apps.core.web.middleware import client_address, is_large
+from apps.core.web.middleware import client_address
 from apps.deployments.models import Deployment, Phase
 from apps.deploys.deliveries.queries import with_delivery
 from apps.organizations.models import Organization, PersonalToken, Workspace
@@ -210,9 +212,9 @@ def by_token(view: View) -> View:
 
 
 def _caller(request: HttpRequest) -> Caller:
-    if not is_large(request):
-        # A client may send it slowly, and its token be revoked meanwhile: who asks is looked up
-        # once all has arrived.
+    # A client may send its body slowly, and the token be revoked meanwhile: who asks is looked up
+    # once all has arrived. What is too big for memory is a file, which is read as it comes.
+    with suppress(RequestDataTooBig):
         request.body  # noqa: B018 - Django keeps it
     address = client_address(request)
     try:

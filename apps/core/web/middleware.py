@@ -97,7 +97,7 @@ class LimitUploads:
         self.slots = BoundedSemaphore(settings.UPLOADS_AT_ONCE)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not is_large(request):
+        if not _is_large(request):
             return self.get_response(request)
         if not self.slots.acquire(blocking=False):
             # No context processor runs: nothing is known of the visitor yet.
@@ -113,8 +113,7 @@ class LimitUploads:
         return HttpResponse(status=408) if isinstance(exception, UnreadablePostError) else None
 
 
-def is_large(request: HttpRequest) -> bool:
-    """Return whether a body is that of an upload, by what its client says of it."""
+def _is_large(request: HttpRequest) -> bool:
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length.isdecimal():
         return "HTTP_TRANSFER_ENCODING" in request.META

@@ -111,7 +111,6 @@ def resend_invitation(*, actor: User, invitation: Invitation) -> str:
 def revoke_invitation(*, actor: User, invitation: Invitation) -> None:
     """Withdraw an invitation. Its link stops working at once. Raises RightsExceeded."""
     lock_memberships(on=invitation.organization)
-    forget_permissions(actor)
     _ensure_can_delegate(actor, invitation)
     if not _waiting(invitation).update(revoked_at=Now()):
         raise InvitationUnusable
@@ -180,6 +179,8 @@ def _grant_what_is_higher(user: User, invitation: Invitation) -> None:
 
 
 def _ensure_can_delegate(actor: User, invitation: Invitation) -> None:
+    # Rights may have changed while this waited for the lock.
+    forget_permissions(actor)
     for role, on in zip(_roles_of(invitation), _targets(invitation), strict=True):
         ensure_can_delegate(actor=actor, role=role, on=on)
 

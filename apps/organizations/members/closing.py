@@ -9,6 +9,7 @@ from django.db import transaction
 from apps.access.effective_grants import roles_within
 from apps.access.grants.audit_labels import record_on
 from apps.access.grants.services import ensure_can_delegate, keep_an_owner, lock_memberships
+from apps.access.queries import forget_permissions
 from apps.accounts.models import User
 from apps.accounts.services import deactivate_person, reactivate_person
 from apps.core.errors import Refused
@@ -56,5 +57,7 @@ def _check(actor: User, user: User, organization: Organization) -> None:
     reason = why_not_closable(actor=actor, user=user, organization=organization)
     if reason:
         raise Refused(reason)
+    # Rights may have changed while this waited for the lock.
+    forget_permissions(actor)
     for way in roles_within(user=user, on=organization):
         ensure_can_delegate(actor=actor, role=way.role, on=way.held_on)

@@ -11,6 +11,7 @@ from apps.access.grants.services import (
     revoke_everywhere,
 )
 from apps.access.models import Role
+from apps.access.queries import forget_permissions
 from apps.access.scopes import Scoped, organization_over
 from apps.accounts.models import User
 from apps.accounts.sessions.services import end_sessions
@@ -32,6 +33,8 @@ def assign_role(
     """
     organization = organization_over(on)
     lock_memberships(on=organization)
+    # Rights may have changed while this waited for the lock.
+    forget_permissions(actor)
     entries = OrganizationGrant.objects.live().filter(user=user, content_object=organization)
     entry = entries.first()
     if entry is None:

@@ -186,6 +186,8 @@ def _checked(
         raise Invalid(
             f"A {SCOPE_WORDS[scope]} role cannot have these permissions.", field="permissions"
         )
+    # Rights may have changed while this waited for the lock.
+    forget_permissions(actor)
     if chosen - permissions_held(user=actor, on=organization):
         raise RightsExceeded(
             f"You can only use permissions that you have yourself in all of {organization}."

@@ -6,6 +6,7 @@ from django.db import transaction
 from apps.access.effective_grants import roles_within
 from apps.access.grants.audit_labels import record_on
 from apps.access.grants.services import ensure_can_delegate, lock_memberships
+from apps.access.queries import forget_permissions
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import prove_address
 from apps.core.errors import Refused
@@ -84,6 +85,8 @@ def remove_link(*, actor: User, connection: SSOConnection, account: SocialAccoun
     lock_memberships(on=connection.organization)
     if account.user.is_operator and not actor.is_operator:
         raise Refused(f"{account.user} is an operator of this installation.")
+    # Rights may have changed while this waited for the lock.
+    forget_permissions(actor)
     for way in roles_within(user=account.user, on=connection.organization):
         ensure_can_delegate(actor=actor, role=way.role, on=way.held_on)
     _unlink(actor, connection, account)

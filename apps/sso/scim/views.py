@@ -37,6 +37,8 @@ def endpoint(request: HttpRequest, organization_slug: str, path: str = "") -> Ht
     """Serve SCIM 2.0 to holders of a token of the organization. Sessions are ignored. An unknown
     organization answers as one whose token is wrong.
     """
+    # A client may send it slowly, and its token be revoked meanwhile.
+    request.body  # noqa: B018 - Django keeps it
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     is_bearer = scheme.lower() == "bearer"
     token = scim_token(text=text.strip(), slug=organization_slug) if is_bearer else None

@@ -14,6 +14,7 @@ from apps.dataplane.kubernetes.api.kinds import (
     KINDS,
     NAMESPACE,
     POD,
+    QUOTA,
     SCALED_OBJECT,
     STATEFUL_SET,
     STORAGE_CLASS,
@@ -31,7 +32,7 @@ from apps.dataplane.kubernetes.observe.objects.snapshots import project, ref_of,
 from apps.dataplane.kubernetes.observe.observation import nothing, observation_of
 from apps.dataplane.status import Observation
 
-WHOLE = (NAMESPACE, DEPLOYMENT, STATEFUL_SET, JOB, POD, SCALED_OBJECT, EVENT)
+WHOLE = (NAMESPACE, DEPLOYMENT, STATEFUL_SET, JOB, POD, QUOTA, SCALED_OBJECT, EVENT)
 # Not created by the portal, or observed otherwise.
 _APART = (NAMESPACE, AUTOSCALER, STORAGE_CLASS, INGRESS, EVENT)
 Objects = dict[str, list[Manifest]]

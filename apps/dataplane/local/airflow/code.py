@@ -68,13 +68,22 @@ def prune(
     versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for path in versions[VERSIONS_KEPT:]:
         if path.name not in kept:
-            remove_tree(path)
+            _take_away(path)
     _remove_unfinished(folder.code)
     if of_runs is None:
         return
     for archive in (folder.code / ARCHIVES).glob("*.zip"):
         if archive.stem not in of_runs and not (folder.code / archive.stem).is_dir():
             archive.unlink(missing_ok=True)
+
+
+def _take_away(version: Path) -> None:
+    """Remove a version as a whole: a run that is started again meanwhile never sees a part of it,
+    and unpacks its own.
+    """
+    gone = Path(tempfile.mkdtemp(prefix=".removing-", dir=version.parent))
+    version.rename(gone / "code")
+    remove_tree(gone)
 
 
 def _remove_unfinished(versions: Path) -> None:

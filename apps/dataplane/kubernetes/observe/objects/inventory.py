@@ -25,8 +25,8 @@ from apps.dataplane.kubernetes.names import COMPONENT_LABEL, INVENTORY, OUR_KEYS
 KEY = "inventory.json"
 # Created once and never changed: its changes are no drift.
 _UNMARKED = "/PersistentVolumeClaim"
-# Controllers write to these continuously; only our labels and annotations are compared.
-_BUSY = ("/ResourceQuota", "/Namespace")
+# Controllers write to their status continuously, and they have no generation.
+_QUOTA, _NAMESPACE = "/ResourceQuota", "/Namespace"
 _WORKLOADS = ("apps/Deployment", "apps/StatefulSet")
 # Marks of Jobs: whether an ended one is still there does not matter.
 COMPLETED, FAILED = "completed", "failed"
@@ -149,7 +149,9 @@ def mark_of(live: Manifest) -> str:
         spec = {k: v for k, v in (live.get("spec") or {}).items() if k != "replicas"}
         digest = hash_of([spec, _ours(metadata)])
         return f"h{digest}.{(live.get('spec') or {}).get('replicas', 1)}"
-    if key in _BUSY:
+    if key == _QUOTA:
+        return f"q{hash_of([live.get('spec') or {}, _ours(metadata)])}"
+    if key == _NAMESPACE:
         return f"l{hash_of(_ours(metadata))}"
     generation = metadata.get("generation")
     if generation:

@@ -10,6 +10,7 @@ from apps.dataplane.kubernetes.api.kinds import (
     DEPLOYMENT,
     JOB,
     NAMESPACE,
+    QUOTA,
     SCALED_OBJECT,
     STATEFUL_SET,
     Kind,
@@ -21,8 +22,9 @@ from apps.dataplane.kubernetes.api.kinds import (
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL
 
-# Their health is read from the same LIST; for all others the metadata is enough.
-WHOLE = (DEPLOYMENT, STATEFUL_SET, JOB, CLAIM, SCALED_OBJECT)
+# Their health, or that they were changed, is read from the same LIST; for others the metadata is
+# enough.
+WHOLE = (DEPLOYMENT, STATEFUL_SET, JOB, CLAIM, QUOTA, SCALED_OBJECT)
 
 
 def live_objects(api: Api, *, home: str, ids: Iterable[str], labels: str) -> dict[str, Manifest]:

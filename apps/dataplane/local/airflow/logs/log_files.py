@@ -141,19 +141,24 @@ def remove_old(folder: Folder, *, now: float, task_log_days: int, parse_log_hour
     for path in _written_before(folder.parse_logs, now - parse_log_hours * 3600):
         path.unlink(missing_ok=True)
     for path in _written_before(folder.parse_logs, now + 1):
-        if path.stat().st_size > MAX_FILE_BYTES:
-            os.truncate(path, 0)
+        # It may have gone by now.
+        with suppress(FileNotFoundError):
+            if path.stat().st_size > MAX_FILE_BYTES:
+                os.truncate(path, 0)
     for top in (folder.task_logs, folder.parse_logs):
         _remove_empty_folders(top, before=now - 86_400)
 
 
 def _written_before(top: Path, moment: float) -> Iterator[Path]:
     """Yield the files below a folder that were last written before a moment. Links are neither
-    followed nor yielded: tasks write there.
+    followed nor yielded, and what goes meanwhile is left out: tasks write there.
     """
     for folder, _, names in os.walk(top):
         for path in (Path(folder, name) for name in names):
-            status = path.lstat()
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                continue
             if stat.S_ISREG(status.st_mode) and status.st_mtime < moment:
                 yield path
 
@@ -161,9 +166,9 @@ def _written_before(top: Path, moment: float) -> Iterator[Path]:
 def _remove_empty_folders(top: Path, *, before: float) -> None:
     for folder, _, _ in os.walk(top, topdown=False):
         path = Path(folder)
-        if path != top and path.lstat().st_mtime < before and not any(path.iterdir()):
-            # A task may have begun to write there just now.
-            with suppress(OSError):
+        # A task may have begun to write there just now, or have removed it.
+        with suppress(OSError):
+            if path != top and path.lstat().st_mtime < before and not any(path.iterdir()):
                 path.rmdir()
 
 
