@@ -15,7 +15,9 @@ from time import monotonic
 from typing import Any
 
 from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
-from celery.signals import worker_ready, worker_shutting_down
+from celery.bootsteps import StartStopStep
+from celery.signals import worker_init, worker_shutting_down
+from celery.worker.consumer import Tasks
 from kombu.transport import redis
 
 CONNECT_SECONDS = 10
@@ -93,12 +95,26 @@ def _shut(connection: Any) -> None:
             connection.disconnect()
 
 
-@worker_ready.connect  # type: ignore[misc]
+class Watch(StartStopStep):  # type: ignore[misc]
+    """Looks every few seconds, with each connection anew: Celery forgets its timers with one, and
+    says only of the first that the worker is ready.
+    """
+
+    requires = (Tasks,)
+    looking: Any = None
+
+    def start(self, parent: Any) -> None:
+        if hub := getattr(parent, "hub", None):
+            self.looking = hub.call_repeatedly(LOOK_SECONDS, _look, parent)
+
+    def stop(self, parent: Any) -> None:
+        if self.looking:
+            self.looking.cancel()
+
+
+@worker_init.connect  # type: ignore[misc]
 def _watch(sender: Any, **options: Any) -> None:
-    """Look every few seconds, as long as this connection to the broker lasts."""
-    hub = getattr(sender, "hub", None)
-    if hub is not None:
-        hub.call_repeatedly(LOOK_SECONDS, _look, sender)
+    sender.app.steps["consumer"].add(Watch)
 
 
 @worker_shutting_down.connect  # type: ignore[misc]

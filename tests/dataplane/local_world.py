@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from apps.dataplane.local.airflow.runtimes import ensure_runtime
+from apps.dataplane.local.airflow.runtimes import RuntimeFolder, ensure_runtime, lock_file
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine import embedded_databases
 from apps.dataplane.local.machine import programs as machine_programs
@@ -22,6 +22,7 @@ from apps.dataplane.local.machine.machine import Machine
 from apps.dataplane.local.machine.ports import choose_ports
 from apps.dataplane.local.plane import LocalPlane
 from apps.dataplane.spec import RuntimeSpec
+from tests.dataplane import kept_templates
 from tests.dataplane.world import World, eventually
 from tests.embedded import temporary_home
 
@@ -91,12 +92,16 @@ def _end(home: Home) -> None:
 
 def _install(plane: LocalPlane, runtime: RuntimeSpec) -> None:
     """Install a runtime into the cache, or find it there; one run at a time may do so."""
+    folder = RuntimeFolder(plane.home, runtime.version, lock_file(plane.config, runtime))
+    templates = _cache() / "templates"
     with (_cache() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        kept_templates.load(plane, folder, templates)
         eventually(
             lambda: not ensure_runtime(home=plane.home, config=plane.config, runtime=runtime),
             seconds=400,
         )
+        kept_templates.keep(plane, folder, templates)
 
 
 def installed_python(version: str) -> Path | None:

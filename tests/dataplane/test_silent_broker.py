@@ -5,11 +5,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from celery import Celery
 
 from apps.dataplane.local.machine import embedded_databases
 from tests.dataplane.local_world import LocalWorld, local_world
@@ -21,6 +22,10 @@ pytestmark = pytest.mark.slow
 
 PLUGINS = Path(__file__).resolve().parents[2] / "runtime" / "plugins"
 VERSIONS = [make_runtime().airflow_version, OLDER]
+# A worker takes a broker for silent after twenty seconds, and looks every five.
+LOST_SECONDS = BUSY_SECONDS = 40
+# A worker asks for new tasks each second.
+ASKED_SECONDS = 1.5
 APP = """
 import pathlib
 import time
@@ -37,17 +42,10 @@ def note(path, seconds):
     time.sleep(seconds)
     pathlib.Path(path).write_text("done")
 """
-SEND = """
-import sys
-
-from silent_app import app
-
-app.send_task("note", [sys.argv[1], int(sys.argv[2])], queue="default")
-"""
 
 
 class Worker:
-    """A Celery worker behind a proxy, and a sender that is not."""
+    """A Celery worker behind a proxy, and a sender that is not. Files of both are in a folder."""
 
     def __init__(self, world: LocalWorld, version: str, folder: Path, broker: str) -> None:
         self.folder, self.broker = folder, broker
@@ -74,8 +72,8 @@ class Worker:
     def send(self, name: str, *, seconds: int = 0) -> Path:
         """Queue a task that writes a file."""
         path = self.folder / name
-        command = [str(self._python), "-c", SEND, str(path), str(seconds)]
-        subprocess.run(command, env=self.environment(self.broker), check=True, timeout=90)
+        with Celery("sender", broker=self.broker, fixups=[], set_as_current=False) as sender:
+            sender.send_task("note", [str(path), seconds], queue="default")
         return path
 
     @contextmanager
@@ -109,7 +107,7 @@ def world() -> Iterator[LocalWorld]:
         yield world
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def proxy(world: LocalWorld) -> Iterator[SwallowingProxy]:
     parts = urlsplit(embedded_databases.redis_url(world.home))
     assert parts.hostname
@@ -118,55 +116,65 @@ def proxy(world: LocalWorld) -> Iterator[SwallowingProxy]:
         yield proxy
 
 
-def make_worker(world: LocalWorld, version: str, folder: Path) -> Worker:
-    number = 200 + VERSIONS.index(version)
+@pytest.fixture(scope="module")
+def workers(
+    world: LocalWorld, proxy: SwallowingProxy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Worker]]:
+    """One of each runtime: what is waited for, both wait for side by side."""
+    with ExitStack() as stack:
+        made = []
+        for number, version in enumerate(VERSIONS, start=200):
+            folder = tmp_path_factory.mktemp("worker")
+            made.append(make_worker(world, version, folder, number=number))
+            stack.enter_context(made[-1].running(proxy))
+        eventually(lambda: all(one.alive.exists() for one in made), seconds=90)
+        yield made
+
+
+def make_worker(world: LocalWorld, version: str, folder: Path, *, number: int) -> Worker:
     return Worker(world, version, folder, embedded_databases.redis_url(world.home, number))
 
 
-@pytest.mark.parametrize("version", VERSIONS)
 def test_a_worker_whose_connection_died_silently_takes_the_next_task(
-    world: LocalWorld, proxy: SwallowingProxy, tmp_path: Path, version: str
+    workers: list[Worker], proxy: SwallowingProxy
 ) -> None:
-    worker = make_worker(world, version, tmp_path)
-    with worker.running(proxy):
-        first = worker.send("first")
-        eventually(first.exists, seconds=90)
-        eventually(worker.alive.exists, seconds=30)
-        assert proxy.swallow() >= 2
+    first = [one.send("first") for one in workers]
+    eventually(lambda: all(one.exists() for one in first), seconds=90)
+    assert proxy.swallow() >= 2 * len(workers)
+    wait_for_open_requests()
 
-        second = worker.send("second")
+    second = [one.send("second") for one in workers]
 
-        eventually(lambda: second.exists() and second.read_text() == "done", seconds=100)
-        assert "connecting again" in worker.log.read_text() or version != OLDER
+    eventually(lambda: all(is_done(one) for one in second), seconds=100)
+    assert "connecting again" in workers[VERSIONS.index(OLDER)].log.read_text()
+    assert_all_are_alive(workers)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
 def test_a_broker_that_is_lost_for_a_while_is_found_again(
-    world: LocalWorld, proxy: SwallowingProxy, tmp_path: Path, version: str
+    workers: list[Worker], proxy: SwallowingProxy
 ) -> None:
-    worker = make_worker(world, version, tmp_path)
-    with worker.running(proxy):
-        eventually(worker.alive.exists, seconds=90)
-        proxy.swallow(everything=True)
-        waiting = worker.send("waiting")
-        time.sleep(60)
-        assert not waiting.exists()
+    proxy.swallow(everything=True)
+    wait_for_open_requests()
+    waiting = [one.send("waiting") for one in workers]
+    time.sleep(LOST_SECONDS)
+    assert not any(one.exists() for one in waiting)
 
-        proxy.heal()
+    proxy.heal()
 
-        eventually(waiting.exists, seconds=100)
+    eventually(lambda: all(one.exists() for one in waiting), seconds=100)
+    assert_all_are_alive(workers)
 
 
 def test_a_worker_that_is_busy_or_ends_its_task_counts_as_alive(
     world: LocalWorld, proxy: SwallowingProxy, tmp_path: Path
 ) -> None:
     """With all its slots taken it asks the broker for nothing, and that is no silence."""
-    worker = make_worker(world, VERSIONS[0], tmp_path)
+    worker = make_worker(world, VERSIONS[0], tmp_path, number=202)
     with worker.running(proxy) as process:
-        long = worker.send("long", seconds=75)
+        long = worker.send("long", seconds=BUSY_SECONDS + 20)
         eventually(long.exists, seconds=90)
         worker.send("later")
-        time.sleep(52)
+        time.sleep(BUSY_SECONDS)
 
         assert time.time() - worker.alive.stat().st_mtime < 15
         assert "connecting again" not in worker.log.read_text()
@@ -174,5 +182,20 @@ def test_a_worker_that_is_busy_or_ends_its_task_counts_as_alive(
         process.send_signal(signal.SIGTERM)
         eventually(lambda: not worker.alive.exists(), seconds=10)
         eventually(lambda: process.poll() is not None, seconds=60)
-        assert long.read_text() == "done"
+        assert is_done(long)
         assert not worker.alive.exists(), "nothing judges it while it ends its tasks"
+
+
+def wait_for_open_requests() -> None:
+    """What the broker gives to a request that is still open is lost with the connection."""
+    time.sleep(ASKED_SECONDS)
+
+
+def assert_all_are_alive(workers: list[Worker]) -> None:
+    """One whose file grows old is taken for dead, and ended minutes after it connected anew."""
+    since = time.time()
+    eventually(lambda: all(one.alive.stat().st_mtime > since for one in workers), seconds=20)
+
+
+def is_done(path: Path) -> bool:
+    return path.exists() and path.read_text() == "done"

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from apps.dataplane.local.machine import embedded_databases
 from apps.dataplane.local.machine.cleanup import find_leftovers
 from apps.dataplane.local.machine.machine import CONNECT, PORTAL_PROGRAMS, Machine
 from apps.dataplane.local.machine.ports import free_port
+from tests import migrated
 from tests.embedded import running_services, temporary_home
 
 pytestmark = pytest.mark.slow
@@ -60,22 +62,34 @@ class Terminal:
             return False
 
 
+@pytest.fixture(scope="module")
+def home() -> Iterator[Home]:
+    """One for most tests here: what its first start makes, the others find."""
+    with temporary_home() as made:
+        yield made
+
+
 @pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    with temporary_home() as home:
-        port = free_port()
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PORTAL_HOME": str(home.path),
-            "PORTAL_PORT": str(port),
-            "PORTAL_EDGE_PORT": str(free_port(avoid=[port])),
-            "PORTAL_RUNTIME_WATCH": "false",
-        }
-        try:
-            yield Terminal(home, environment)
-        finally:
-            if home.run.is_dir():
-                Machine(home).stop_all(worker_seconds=0)
+def terminal(home: Home) -> Iterator[Terminal]:
+    with running_terminal(home) as terminal:
+        yield terminal
+
+
+@contextmanager
+def running_terminal(home: Home) -> Iterator[Terminal]:
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PORTAL_HOME": str(home.path),
+        "PORTAL_PORT": str(port),
+        "PORTAL_EDGE_PORT": str(free_port(avoid=[port])),
+        "PORTAL_RUNTIME_WATCH": "false",
+    }
+    try:
+        yield Terminal(home, environment)
+    finally:
+        if home.run.is_dir():
+            Machine(home).stop_all(worker_seconds=0)
 
 
 def until(condition: Callable[[], bool], seconds: float = 90) -> None:
@@ -143,9 +157,16 @@ def test_it_heals_without_a_launcher(terminal: Terminal) -> None:
     until(lambda: _are_all_new(before, pids(machine)) and terminal.is_up())
 
 
-def test_databases_from_elsewhere_are_used_instead(terminal: Terminal) -> None:
-    with running_services() as elsewhere:
-        terminal.environment["DATABASE_URL"] = embedded_databases.database_url(elsewhere)
+def test_databases_from_elsewhere_are_used_instead() -> None:
+    with (
+        running_services() as elsewhere,
+        temporary_home() as home,
+        running_terminal(home) as terminal,
+    ):
+        url = embedded_databases.database_url(elsewhere)
+        if migrated.load(elsewhere):
+            url = f"{url.rpartition('/')[0]}/{migrated.TEMPLATE}"
+        terminal.environment["DATABASE_URL"] = url
         terminal.environment["REDIS_URL"] = embedded_databases.redis_url(elsewhere)
         launcher = terminal.launch("run")
         read_until(launcher, "Press Ctrl-C")

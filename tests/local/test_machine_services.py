@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from django.db import connection
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.home import Home
@@ -62,6 +63,14 @@ def test_a_home_that_cannot_be_written_is_named(home: Home) -> None:
 
     with pytest.raises(Permanent, match="Set PORTAL_HOME"):
         embedded_databases.prepare_home(Home(home.path / "file" / "below"))
+
+
+@pytest.mark.django_db
+def test_a_dump_may_lock_thousands_of_tables() -> None:
+    """Advisory locks take the same places as those of tables."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(pg_advisory_xact_lock(n)) FROM generate_series(1, 5000) n")
+        assert cursor.fetchone() == (5000,)
 
 
 @pytest.mark.slow

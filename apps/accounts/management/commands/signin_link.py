@@ -9,6 +9,8 @@ from apps.accounts.services import issue_sign_in_link
 
 
 class Command(BaseCommand):
+    # `migrate` has run them; they import every view.
+    requires_system_checks: list[str] = []
     help = (
         "Print a one-time sign-in link, valid for 24 hours. Without --email: the link that sets up "
         "a new installation, or nothing if it already has an administrator."
