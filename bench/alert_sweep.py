@@ -5,7 +5,8 @@ A turn comes every 5 seconds: it evaluates incidents of the Deployments that cha
 Each Deployment is observed and tells its runs every 30: a sixth of them has news each time, three
 runs each, of which one in twenty failed. Rules are of all kinds: 700 for one
 Deployment, 250 for one of 50 workspaces, 50 for the organization; only those for one Deployment
-tell of runs that succeeded. The peer is the same turn without a rule: incidents, and taking the results.
+tell of runs that succeeded. The peer is the same turn without a rule: incidents, and taking the
+results.
 """
 
 import time
