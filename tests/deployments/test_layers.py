@@ -123,15 +123,18 @@ def test_a_change_reaches_those_for_whom_something_else_holds_and_no_others(
 
 
 def test_what_only_a_cluster_sets_reaches_its_deployments_and_a_rule_reaches_none(
-    distant: Make, remote: Cluster
+    distant: Make, make_deployment: Make, remote: Cluster
 ) -> None:
-    deployment = distant()
+    deployment, elsewhere = distant(), make_deployment()
 
     reached = reached_by(place=remote, values={"mesh_opt_out": "on"}, locked=())
     ruled = reached_by(place=remote, values={"allowed_priority_classes": "high"}, locked=())
+    proxied = reached_by(place=remote, values={"http_proxy": "http://p.test:1"}, locked=())
 
     assert [one.deployment for one in reached] == [deployment]
     assert ruled == []
+    assert elsewhere not in [one.deployment for one in proxied]
+    assert [one.deployment for one in proxied] == [deployment]
 
 
 def test_it_is_applied_as_changed_settings_of_a_cluster_are(
@@ -201,7 +204,11 @@ def test_without_a_confirmation_nothing_is_changed(
 
 
 def test_a_lock_holds_and_what_was_set_below_is_kept_for_later(
-    distant: Make, say: Callable[..., int], alice: User, remote: Cluster, workspace: Workspace
+    distant: Make,
+    say: Callable[..., int],
+    alice: User,
+    remote: Cluster,
+    client_of: Callable[..., Client],
 ) -> None:
     deployment = distant()
     edit(alice, deployment, with_settings(scheduler_size="large"))
@@ -212,6 +219,8 @@ def test_a_lock_holds_and_what_was_set_below_is_kept_for_later(
     with pytest.raises(Invalid, match="Scheduler size is locked by the cluster eu-1"):
         edit(alice, deployment, with_settings(scheduler_size="small"))
     edit(alice, deployment, with_settings(scheduler_size="large", scheduler_replicas="2"))
+    page = client_of(alice).get(reverse("deployments:settings", args=[deployment.ref]))
+    assert "medium Set here but overridden: large From the cluster eu-1" in text_of(page)
     say(remote, scheduler_size="medium")
     assert spec_of(deployment).settings.scheduler_size == LARGE
 

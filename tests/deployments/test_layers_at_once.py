@@ -1,19 +1,26 @@
 """Two people edit settings that have layers at the same time: no one overwrites the other."""
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict
+from apps.deployments.configuration.schema import SettingValue
+from apps.deployments.editing.revisions import InvalidConfiguration
+from apps.deployments.editing.services import update_config
 from apps.deployments.layering.services import update_layer
 from apps.deployments.models import Deployment
 from apps.layers.models import Layer
 from apps.layers.queries import layer_of
 from apps.organizations.models import Organization, Workspace
 from tests.core.pages import check_page
+from tests.deployments.conftest import FAR
 
 pytestmark = pytest.mark.django_db
 Make = Callable[..., Deployment]
@@ -30,6 +37,7 @@ def test_what_another_saved_meanwhile_is_shown_beside_what_was_typed(
 ) -> None:
     browser = client_of(alice)
     opened = browser.get(address)
+    assert f'name="base" value="{opened.context["base"]}"' in opened.content.decode()
     update_layer(actor=alice, place=workspace, values={"http_proxy": PROXY}, locked=["http_proxy"])
 
     refused = browser.post(address, {"base": opened.context["base"], "triggerer_replicas": "2"})
@@ -125,3 +133,36 @@ def test_what_is_locked_while_a_deployment_is_edited_is_told_at_its_form(
     assert sentence in told.content.decode()
     check_page(told.content.decode())
     assert went_on.status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_edit_waits_for_a_change_above_and_is_judged_by_it(
+    distant: Make, alice: User, workspace: Workspace
+) -> None:
+    deployment, outcomes = distant(), []
+    size = SettingValue(name="scheduler_size", value="large")
+
+    def edit() -> None:
+        try:
+            update_config(
+                actor=alice,
+                deployment=deployment,
+                configuration=replace(FAR, settings=(size,)),
+                base_revision_number=1,
+            )
+            outcomes.append("saved")
+        except InvalidConfiguration as error:
+            outcomes.append(error.message)
+        finally:
+            connection.close()
+
+    editing = threading.Thread(target=edit)
+    with transaction.atomic():
+        update_layer(actor=alice, place=workspace, values={}, locked=["scheduler_size"])
+        editing.start()
+        editing.join(1)
+        assert outcomes == []
+    editing.join(20)
+
+    (said,) = outcomes
+    assert "locked by the workspace Warehouse" in said
