@@ -19,9 +19,9 @@ STEP_STATES = {"running": "now", "done": "done", "failed": "failed"}
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A runtime as the page shows it. `published` is upstream's moment, None where the index was
-    not asked; `hours` how long after it the runtime was offered. `vulnerabilities` is None where no
-    file says anything about them.
+    """A runtime as the page shows it. `days_since` upstream released it; `hours` is how long after
+    that it was offered, None where it came with the portal or a feed. `vulnerabilities` is None
+    where no file says anything about them.
     """
 
     runtime: Runtime
@@ -29,6 +29,7 @@ class Row:
     is_recommended: bool
     is_offered: bool
     is_over: bool
+    days_since: int
     days_left: int
     is_ending: bool
     release: Release | None
@@ -102,6 +103,7 @@ def _row(
         is_recommended=is_recommended,
         is_offered=runtime.is_offered(today=today),
         is_over=left < 0,
+        days_since=max(0, (today - runtime.released).days),
         days_left=left,
         is_ending=0 <= left < SOON.days,
         release=release,

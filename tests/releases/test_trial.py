@@ -181,6 +181,8 @@ def test_everybody_of_the_organization_reads_the_page_and_only_operators_act(
     content = client_of(bob).get(page).content.decode()
     assert "Tested here" in content
     assert "offered 0.7 h later" in content
+    days = (NOW.date() - offered_runtimes(today=NOW.date())[-1].released).days
+    assert f"{days} days ago" in content
 
 
 def test_the_page_names_known_vulnerabilities_and_says_where_none_were_looked_for(

@@ -10,13 +10,17 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "same-origin",
     "Server": "astro-portal-edge",
 }
+# In the colors of the portal's own pages, which the edge cannot ask for their style sheet.
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 {refresh}<title>{title}</title><style>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
-main {{ max-width: 34rem; margin: 15vh auto; padding: 0 1.5rem }}
+body {{ margin: 0; background: light-dark(#f4f2ec, #0e1219); color: light-dark(#181c25, #ece9e2) }}
+header {{ padding: .75rem 1.5rem; background: light-dark(#14213a, #0b1222); color: #f5f2ea }}
+main {{ max-width: 34rem; margin: 10vh auto; padding: 0 1.5rem; overflow-wrap: anywhere }}
 h1 {{ font-size: 1.25rem }}
-</style></head><body><main><h1>{title}</h1><p>{message}</p></main></body></html>
+</style></head>
+<body><header>Astro Portal</header><main><h1>{title}</h1><p>{message}</p></main></body></html>
 """
 RETRY_SECONDS = 5
 REFRESH = f'<meta http-equiv="refresh" content="{RETRY_SECONDS}">'
