@@ -10,6 +10,13 @@ from apps.api.pages.document import document, operations_by_subject
 
 # Their answers are a list without numbers around it, as clients of Astro expect.
 PLAIN_LISTS = {"GetClusterOptions", "ListRoleTemplates", "ListPermissionGroups"}
+# Where `If-Match` is taken.
+CONDITIONAL = {
+    "UpdateDeployment",
+    "UpdateOrganizationDeploymentSettings",
+    "UpdateClusterDeploymentSettings",
+    "UpdateWorkspaceDeploymentSettings",
+}
 CREATES = ("Create", "Connect", "Copy", "Check", "LabsCreate", "Rotate")
 # Shapes whose keys are the reader's own: names of settings, of counts, of options.
 OPEN = {
@@ -23,6 +30,7 @@ OPEN = {
     "Import.notUnpaused",
     "Layer.settings",
     "LayerBody.settings",
+    "LayerPreviewBody.settings",
     "NewBulkAction.parameters",
     "NewDeployment.settings",
     "Queue.nodeSelector",
@@ -85,8 +93,7 @@ def test_reads_have_a_version_and_creates_a_key():
             assert ("If-None-Match" in sent) == ("304" in answers) == is_json, name
         if name.startswith(CREATES):
             assert "Idempotency-Key" in sent, name
-        # Where `If-Match` is asked for.
-        assert ("If-Match" in sent) == (name == "UpdateDeployment"), name
+        assert ("If-Match" in sent) == (name in CONDITIONAL), name
 
 
 def test_every_answer_and_every_body_has_a_named_shape():
