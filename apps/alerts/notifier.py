@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from apps.alerts.deliveries import outbox
@@ -58,10 +57,9 @@ class Notifier(SendingLoop):
     def _open_incidents(self) -> None:
         try:
             self._changed.evaluate(now=timezone.now())
-        except (InterfaceError, OperationalError):
-            raise
         except Exception:
-            # What Airflows told is swept all the same.
+            # What Airflows told is swept all the same: a row that another one holds must not delay
+            # it. If the database is away, the sweep says so.
             logger.exception("incidents not evaluated")
 
     def _sweep(self, now: float) -> Swept:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
@@ -231,11 +231,17 @@ def test_while_another_worker_evaluates_it_is_tried_again_each_second(
     assert [(at - NOW).seconds for at in tried] == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    "error", [ValueError("a row of another version"), OperationalError("lock timeout")]
+)
 def test_a_fault_in_evaluating_keeps_no_alert_from_being_told(
-    portal: Portal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    portal: Portal,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
 ):
     def fail(**_: object) -> bool:
-        raise ValueError("a row of another version")
+        raise error
 
     monkeypatch.setattr(changed, "evaluate_some", fail)
     swept: list[object] = []

@@ -51,6 +51,7 @@ _READ = (
     "wanted__config",
     "applied__number",
 )
+_NO_WAIT = "SET LOCAL lock_timeout = '1s'"
 # What an evaluation writes, and a person does not.
 _WRITTEN = (
     "severity",
@@ -94,9 +95,13 @@ def evaluate_all(*, now: datetime) -> int:
 
 @transaction.atomic
 def evaluate_some(*, deployment_ids: Iterable[int], now: datetime) -> bool:
-    """Evaluate these Deployments, a batch at most; False when another worker is at it."""
+    """Evaluate these Deployments, a batch at most; False when another worker is at it. A row that
+    another one holds is not waited for.
+    """
     if not _is_ours():
         return False
+    with connection.cursor() as cursor:
+        cursor.execute(_NO_WAIT)
     _evaluate_rows(_living().filter(pk__in=deployment_ids), now)
     return True
 
