@@ -71,8 +71,10 @@ class Mirror:
         self.registry.call("DELETE", f"{manifests}/{digest}").close()
         config = json.loads(manifest)["config"]["digest"]
         self.node.forget_images(f"{self.path}/{image}", config)
-        yield
-        self.registry.call("PUT", f"{manifests}/{tag}", manifest, Content_Type=OCI).close()
+        try:
+            yield
+        finally:
+            self.registry.call("PUT", f"{manifests}/{tag}", manifest, Content_Type=OCI).close()
 
 
 @contextmanager
