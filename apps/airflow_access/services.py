@@ -44,6 +44,8 @@ def open_airflow(
     role = airflow_role(user=actor, deployment=deployment)
     if role and may_wake and deployment.is_hibernating:
         wake(actor=actor, deployment=deployment, now=now, reason="a person who opened Airflow")
+        # The page says what it does by now, not that it sleeps.
+        deployment.refresh_from_db()
         raise AirflowNotUp("Airflow is waking up, which takes about half a minute.")
     _require_airflow(deployment)
     if not role:
