@@ -46,6 +46,7 @@ def open_airflow(
     role = airflow_role(user=actor, deployment=deployment)
     if role and may_wake and deployment.is_hibernating:
         wake(actor=actor, deployment=deployment, now=now, reason="a person who opened Airflow")
+        # The page says what it does by now, not that it sleeps.
         deployment.refresh_from_db()
         raise AirflowNotUp(STARTING)
     _require_airflow(deployment)

@@ -247,8 +247,10 @@ def test_opening_airflow_wakes_it_for_those_who_may(
 
     assert answer.status_code == 503
     assert answer["Refresh"].startswith("5;")
-    assert "Airflow of etl-prod is starting" in answer.content.decode()
-    assert "Waking up. Airflow is starting again." in answer.content.decode()
+    text = answer.content.decode()
+    assert "Airflow of etl-prod is starting" in text
+    assert "Waking up. Airflow is starting again." in text
+    assert [word for word in ("Hibernating", "Falling asleep") if word in text] == []
     assert drive(up).health == Health.HEALTHY
     assert alices.get(address).status_code == 200
 
