@@ -122,6 +122,19 @@ def test_password_and_code_sign_in_and_no_code_works_twice(with_app: User, clien
     assert other.get("/account/").status_code == 302
 
 
+def test_a_sign_in_that_began_with_the_old_password_does_not_end(
+    with_app: User, client: Client
+) -> None:
+    sign_in(client, with_app)
+    with_app.set_password("another horse battery")
+    with_app.save(update_fields=["password"])
+
+    answer = client.post(reverse("mfa_authenticate"), {"code": code_of(SECRET)})
+
+    assert answer["Location"] == reverse("account_login")
+    assert client.get("/account/").status_code == 302
+
+
 def test_a_recovery_code_signs_in_once(with_app: User, client: Client) -> None:
     other = Client()
     row = Authenticator.objects.get(user=with_app, type="recovery_codes")

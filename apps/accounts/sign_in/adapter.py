@@ -2,9 +2,12 @@ import time
 from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseForbidden
+from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare
 
 from apps.accounts.mail import deliver
 from apps.accounts.models import UserKind
@@ -13,6 +16,7 @@ from apps.core.web.middleware import client_address
 from apps.core.web.own_addresses import is_own_address
 
 SERVICE_DOMAIN = "@tokens.invalid"
+BEGUN_WITH = "sign_in_begun_with"
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is untyped
@@ -34,7 +38,19 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         if user.kind != UserKind.PERSON:
             return HttpResponseForbidden("API tokens cannot sign in.")
         response: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        if response is None:
+            request.session[BEGUN_WITH] = user.get_session_auth_hash()
         return response
+
+    def login(self, request: Any, user: Any) -> None:
+        """Sign in, unless the password was changed since the first step: the second one may come a
+        quarter of an hour later.
+        """
+        begun_with = request.session.pop(BEGUN_WITH, None)
+        now = user.get_session_auth_hash()
+        if begun_with is not None and not constant_time_compare(begun_with, now):
+            raise ImmediateHttpResponse(redirect("account_login"))
+        super().login(request, user)
 
     def is_safe_url(self, url: str | None) -> bool:
         return is_own_address(url or "")
