@@ -3,11 +3,11 @@ people.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.urls import reverse
 
-from bench.measure import by_turns, ratio
+from bench.measure import Timing, by_turns, ratio
 from bench.population import populate
 from bench.quiet import control_noise
 from bench.report import Line, at_most
@@ -26,13 +26,18 @@ def run() -> tuple[list[Line], list[str]]:
     calls = {
         "page": getter(client, page),
         "rows": getter(client, f"/bench/rows/{slug}/"),
+        "frame": getter(client, f"/bench/frame/{slug}/"),
         "empty": getter(client, "/bench/empty/"),
         "admin": getter(client, "/bench/admin/deployments/deployment/"),
     }
-    times = by_turns(calls, n_calls={"page": 20, "rows": 40, "empty": 200, "admin": 8})
+    n_calls = {"page": 20, "rows": 40, "frame": 40, "empty": 200, "admin": 8}
+    times = by_turns(calls, n_calls=n_calls)
     to_empty, empty_spread = ratio(times["page"], times["empty"])
     to_admin, admin_spread = ratio(times["page"], times["admin"])
-    floor, floor_spread = ratio(times["rows"], times["empty"])
+    floors = {
+        "the gate and the query alone": "rows",
+        "the gate and a page with nothing in it": "frame",
+    }
     queries = n_queries(calls["page"])
     p95 = _p95_ms(calls["page"])
     lines = [
@@ -52,13 +57,7 @@ def run() -> tuple[list[Line], list[str]]:
             spread=admin_spread,
             **at_most(0.12, to_admin),
         ),
-        Line(
-            name="list-page, the gate and the query alone",
-            ours=str(times["rows"]),
-            peer=f"empty view {times['empty']}",
-            ratio=floor,
-            spread=floor_spread,
-        ),
+        *(_beside_empty(f"list-page, {what}", times, name) for what, name in floors.items()),
         Line(
             name="list-page queries",
             ours=str(queries),
@@ -73,6 +72,17 @@ def run() -> tuple[list[Line], list[str]]:
         ),
     ]
     return lines, [*control_noise(times["empty"].cpu)]
+
+
+def _beside_empty(name: str, times: Mapping[str, Timing], what: str) -> Line:
+    to_empty, spread = ratio(times[what], times["empty"])
+    return Line(
+        name=name,
+        ours=str(times[what]),
+        peer=f"empty view {times['empty']}",
+        ratio=to_empty,
+        spread=spread,
+    )
 
 
 def _p95_ms(call: Callable[[], object]) -> float:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import include, path
 
 from apps.access.scoped import scoped
@@ -78,6 +79,12 @@ def rows(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     return HttpResponse()
 
 
+@scoped(Workspace, "workspace.view", by="slug")
+def frame(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    """Draw what stands around every page of a workspace, and nothing in it."""
+    return render(request, "layouts/app.html", {"workspace": workspace})
+
+
 site = OpenSite(name="bench")
 site.register(Deployment, DeploymentAdmin)
 
@@ -85,6 +92,7 @@ urlpatterns = [
     path("bench/empty/", empty),
     path("bench/signed-in/", signed_in),
     path("bench/rows/<slug:slug>/", rows),
+    path("bench/frame/<slug:slug>/", frame),
     path("bench/admin/", site.urls),
     path("", include("astro_portal.urls")),
 ]

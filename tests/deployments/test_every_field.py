@@ -31,7 +31,7 @@ from apps.deployments.configuration.schema import (
 from apps.deployments.configuration.yaml_text import yaml_of
 from apps.deployments.editing.forms.data import data_of
 from apps.deployments.editing.forms.editor import Editor
-from apps.deployments.editing.forms.parts import SettingsForm
+from apps.deployments.editing.forms.settings import SettingsForm
 from apps.deployments.models import Operation
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.organizations.models import Workspace

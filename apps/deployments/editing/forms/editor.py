@@ -20,13 +20,9 @@ from apps.deployments.editing.forms.data import (
     FormData,
 )
 from apps.deployments.editing.forms.layered import LayeredPart
-from apps.deployments.editing.forms.parts import (
-    EditorPart,
-    QueueRow,
-    Row,
-    SettingsForm,
-    VariableRow,
-)
+from apps.deployments.editing.forms.parts import EditorPart
+from apps.deployments.editing.forms.rows import QueueRow, Row, VariableRow
+from apps.deployments.editing.forms.settings import SettingsForm
 from apps.deployments.models import SecretValue
 
 _QueueRows = forms.formset_factory(QueueRow, extra=0, max_num=MOST_ROWS, absolute_max=MOST_ROWS)
