@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from apps.dags.models import DagSummary
 from tests.e2e.browser import Inspector, new_context
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -76,3 +77,27 @@ def test_a_permission_brings_what_it_needs(open_page: Callable[..., Page]) -> No
     expect(page.get_by_label("View Airflow")).to_be_checked()
     expect(page.get_by_label("View the Deployment, its health")).to_be_checked()
     expect(page.get_by_label("Administer Airflow")).not_to_be_checked()
+
+
+def test_what_a_rule_matches_follows_what_is_written(
+    open_page: Callable[..., Page], deployment: Any
+) -> None:
+    DagSummary.objects.bulk_create(
+        DagSummary(deployment=deployment, dag_id=name, is_paused=False, has_import_error=False)
+        for name in ("orders", "reports_daily", "reports_" + "of_all_the_regions_" * 10)
+    )
+    page = open_page()
+    inspector = Inspector(page)
+    page.goto("/w/warehouse/alerts/rules/new/dag-failed/")
+    matches = page.locator("#matches")
+    expect(matches).to_contain_text("Matches 3 DAGs of 3")
+
+    page.locator("[name=dags]").press_sequentially("reports_*")
+
+    expect(matches).to_contain_text("Matches 2 DAGs of 3")
+    expect(matches.get_by_role("listitem").first).to_have_text("reports_daily")
+    inspector.look()
+    page.locator("[name=deployments]").fill("elsewhere")
+    expect(matches).to_contain_text("Matches no Deployment")
+    expect(page.locator("[name=dags]")).to_have_value("reports_*")
+    assert inspector.problems == []
