@@ -19,7 +19,6 @@ from apps.dataplane.local.machine import embedded_databases
 from apps.dataplane.local.machine.cleanup import find_leftovers
 from apps.dataplane.local.machine.machine import CONNECT, PORTAL_PROGRAMS, Machine
 from apps.dataplane.local.machine.ports import free_port
-from tests import migrated
 from tests.embedded import running_services, temporary_home
 
 pytestmark = pytest.mark.slow
@@ -163,10 +162,7 @@ def test_databases_from_elsewhere_are_used_instead() -> None:
         temporary_home() as home,
         running_terminal(home) as terminal,
     ):
-        url = embedded_databases.database_url(elsewhere)
-        if migrated.load(elsewhere):
-            url = f"{url.rpartition('/')[0]}/{migrated.TEMPLATE}"
-        terminal.environment["DATABASE_URL"] = url
+        terminal.environment["DATABASE_URL"] = embedded_databases.database_url(elsewhere)
         terminal.environment["REDIS_URL"] = embedded_databases.redis_url(elsewhere)
         launcher = terminal.launch("run")
         read_until(launcher, "Press Ctrl-C")
