@@ -1,10 +1,13 @@
-"""Counts of waiting and running tasks of this Airflow, for the pages of the portal.
+"""Counts of waiting and running tasks of this Airflow, and its broken plugins, for the pages of the
+portal.
 
 Airflow's own API would answer with the task instances themselves, a hundred at a time.
 """
 
+from pathlib import PurePath
 from typing import Any
 
+from airflow import plugins_manager
 from portal_reading import bounded_session
 from sqlalchemy import text
 
@@ -23,6 +26,7 @@ TABLES = """
     WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
     ORDER BY pg_total_relation_size(oid) DESC, relname LIMIT 30
 """
+MOST_PLUGINS, LONGEST_ERROR = 10, 500
 
 
 def tables() -> dict[str, Any]:
@@ -34,7 +38,8 @@ def tables() -> dict[str, Any]:
 
 def counts() -> dict[str, Any]:
     """Return tasks as (queue, state, count), those that wait as (queue, count, seconds that the
-    first one waits), the number of import errors, and heartbeats.
+    first one waits), the number of import errors, heartbeats, and plugins that this process could
+    not import as (file or module, error).
     """
     with bounded_session() as session:
         tasks = session.execute(text(TASKS)).all()
@@ -46,4 +51,16 @@ def counts() -> dict[str, Any]:
         "waiting": [[queue, count, seconds] for queue, count, seconds in waiting],
         "import_errors": import_errors,
         "heartbeats": {job_type: at.isoformat() for job_type, at in heartbeats if at},
+        "plugin_errors": plugin_errors(),
     }
+
+
+def plugin_errors() -> list[list[str]]:
+    """Return plugins that cannot be imported. Airflow goes on without them, and says so in logs."""
+    if hasattr(plugins_manager, "get_import_errors"):
+        found = plugins_manager.get_import_errors()
+    else:  # before Airflow 3.2
+        plugins_manager.ensure_plugins_loaded()
+        found = plugins_manager.import_errors
+    rows = sorted(found.items())[:MOST_PLUGINS]
+    return [[PurePath(source).name, error[:LONGEST_ERROR]] for source, error in rows]

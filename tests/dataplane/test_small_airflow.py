@@ -29,6 +29,7 @@ from apps.alerts.deliveries import outbox
 from apps.alerts.sweeping.sweep import sweep
 from apps.clusters.models import Cluster
 from apps.dataplane.airflow_answers.table_sizes import TABLES, tables_in
+from apps.dataplane.airflow_answers.waiting_tasks import read_warnings
 from apps.dataplane.airflow_token import AirflowUser
 from apps.dataplane.errors import Permanent
 from apps.dataplane.hibernation.plans import HibernationPlan, Override
@@ -246,7 +247,8 @@ def test_a_project_brings_its_packages_and_plugins_and_going_back_takes_them_awa
     assert "No module named 'titlecase'" in without.message
 
     before = replace(world.spec)
-    world.apply(code=code, packages=packages)
+    files = {**PROJECT, "plugins/late_plugin.py": "import not_there\n"}
+    world.apply(code=make_code(tmp_path, files), packages=packages)
 
     run = world.trigger("titles")
     world.succeeded("titles", run)
@@ -254,12 +256,14 @@ def test_a_project_brings_its_packages_and_plugins_and_going_back_takes_them_awa
     assert world.airflow("GET", path)["value"] == "The First"
     plugins = world.airflow("GET", "/api/v2/plugins")["plugins"]
     assert "title_plugin" in [one["name"] for one in plugins]
-    assert world.airflow("GET", "/api/v2/plugins/importErrors")["total_entries"] == 0
-    files = [dag["relative_fileloc"] for dag in world.airflow("GET", "/api/v2/dags")["dags"]]
-    assert files == ["titles.py"]
+    assert read_warnings(plane, spec=world.spec) == (
+        "The plugin late_plugin.py cannot be imported: No module named 'not_there'",
+    )
+    dags = world.airflow("GET", "/api/v2/dags")["dags"]
+    assert [dag["relative_fileloc"] for dag in dags] == ["titles.py"]
     pids = world.pids()
     edited = {
-        **PROJECT,
+        **files,
         "dags/titles.py": PROJECT["dags/titles.py"].replace("the first", "the next"),
     }
     world.apply(code=make_code(tmp_path, edited))

@@ -1,8 +1,11 @@
 """Tasks that wait for what will not come. Pure: from an answer of an Airflow."""
 
+from dataclasses import replace
+
 import pytest
 
 from apps.dataplane.airflow_answers.waiting_tasks import MOST_WARNINGS, warnings_in
+from apps.dataplane.spec import VariableSpec
 from tests.dataplane.specs import make_spec
 
 CELERY = make_spec()
@@ -59,3 +62,19 @@ def test_names_of_queues_are_bounded_and_plain() -> None:
     assert warnings is not None
     assert len(warnings) == MOST_WARNINGS
     assert all(len(one) < 130 and one.isprintable() for one in warnings)
+
+
+def test_plugins_that_cannot_be_imported_are_named_without_secrets() -> None:
+    secret = VariableSpec(key="PASSWORD", value="hunter22", is_secret=True)
+    spec = replace(CELERY, variables=(secret,))
+    rows = [["mail.py", "No\u202e route\n for hunter22"], ["x" * 900, "y" * 900], "z", [1]]
+
+    named, cut = warnings_in(told() | {"plugin_errors": rows}, spec=spec)
+
+    assert named == "The plugin mail.py cannot be imported: No route  for ••••••"
+    assert len(cut) < 450
+
+
+@pytest.mark.parametrize("rows", [None, 3, "x", {"a": 1}])
+def test_strange_answers_about_plugins_name_none(rows: object) -> None:
+    assert warnings_in(told() | {"plugin_errors": rows}, spec=CELERY) == ()

@@ -1,8 +1,10 @@
-"""Tasks that wait for what will not come: told by the Airflow itself, on every plane.
+"""Tasks that wait for what will not come, and plugins that are missing: told by the Airflow itself,
+on every plane.
 
 Pages list the queues that are configured. A task may name another one, or may be handed to workers
-that cannot start it, and Airflow says neither. `runtime/plugins/portal_counts.py` answers; what it
-says is the word of a machine that runs user code: bounded, and stripped of what acts on a screen.
+that cannot start it, and Airflow says neither; a plugin that it cannot import it leaves out.
+`runtime/plugins/portal_counts.py` answers; what it says is the word of a machine that runs user
+code: bounded, and stripped of what acts on a screen.
 """
 
 import re
@@ -11,12 +13,12 @@ from collections.abc import Iterable
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.spec import DeploymentSpec
-from apps.dataplane.untrusted import text_of
+from apps.dataplane.untrusted import masked, masks, text_of
 
 COUNTS = "/auth/portal/counts"
 MOST = 10**9
 MOST_WARNINGS = 10
-LONGEST_QUEUE = 63
+LONGEST_QUEUE, LONGEST_PLUGIN, LONGEST_ERROR = 63, 100, 300
 NO_QUEUE, NO_START = "no-queue", "no-start"
 # The sentences below, read back: they are what is stored.
 _SENTENCES = (
@@ -28,7 +30,9 @@ LONG_MINUTES = (60, 30, 10, 5)
 
 
 def read_warnings(plane: DataPlane, *, spec: DeploymentSpec) -> tuple[str, ...] | None:
-    """Return sentences about tasks that cannot start, None where Airflow does not report."""
+    """Return sentences about tasks that cannot start and plugins that cannot be imported, or None
+    where Airflow does not report.
+    """
     try:
         answer = plane.airflow(spec=spec, method="GET", path=COUNTS)
     except DataPlaneError:
@@ -55,7 +59,18 @@ def warnings_in(said: object, *, spec: DeploymentSpec) -> tuple[str, ...] | None
             found.append(_without_queue(text_of(queue, LONGEST_QUEUE), count))
         elif queue not in running and (minutes := _long(seconds)):
             found.append(_without_start(text_of(queue, LONGEST_QUEUE), count, minutes))
+    found += _without_plugins(told.get("plugin_errors"), spec)
     return tuple(found[:MOST_WARNINGS])
+
+
+def _without_plugins(rows: object, spec: DeploymentSpec) -> list[str]:
+    hidden = masks(one.value for one in spec.variables if one.is_secret)
+    return [
+        f"The plugin {text_of(row[0], LONGEST_PLUGIN)} cannot be imported: "
+        f"{text_of(masked(str(row[1]), hidden), LONGEST_ERROR)}"
+        for row in (rows if isinstance(rows, list) else [])
+        if isinstance(row, list) and len(row) == 2
+    ]
 
 
 def queue_in(warning: str) -> tuple[str, str]:
