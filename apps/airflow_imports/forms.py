@@ -4,7 +4,12 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
+from apps.airflow_imports.queries import import_cluster
 from apps.airflow_imports.services import ImportData
+from apps.clusters.models import Cluster
+from apps.clusters.queries import clusters_for
+from apps.deployments.configuration.options import EXECUTORS
+from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import Runtime
 
 _PLAIN = {"autocomplete": "off", "spellcheck": "false"}
@@ -120,14 +125,28 @@ class CreateForm(forms.Form):
         widget=forms.TextInput(attrs={"data-width": "m", "autocomplete": "off"}),
     )
     runtime = forms.ChoiceField(label="Runtime", widget=forms.Select(attrs={"data-width": "m"}))
+    cluster = forms.ModelChoiceField(
+        label="Cluster",
+        queryset=Cluster.objects.none(),
+        required=False,
+        empty_label=None,
+        help_text="One of Kubernetes gets the database from the organization's bucket for backups.",
+        widget=forms.Select(attrs={"data-width": "m"}),
+    )
     executor = forms.ChoiceField(
         label="Executor",
-        choices=[("celery", "Celery"), ("local", "Local")],
+        choices=[(one.name, one.label) for one in EXECUTORS],
+        help_text="Local is of the portal's own machine alone, Kubernetes of clusters.",
         widget=forms.Select(attrs={"data-width": "m"}),
     )
 
-    def __init__(self, *args: Any, runtimes: list[Runtime], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, workspace: Workspace, runtimes: list[Runtime], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        clusters = self.fields["cluster"]
+        clusters.queryset = clusters_for(workspace=workspace)  # type: ignore[attr-defined]
+        clusters.initial = import_cluster(workspace)
         choices = [
             (one.version, f"{one.version}, Airflow {one.airflow_version}") for one in runtimes
         ]

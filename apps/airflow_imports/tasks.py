@@ -4,7 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.airflow_imports import jobs, queries
-from apps.airflow_imports.work import reading, unpausing
+from apps.airflow_imports.work import reading, sending, unpausing
 
 AT_ONCE = 5
 
@@ -16,6 +16,15 @@ AT_ONCE = 5
 )
 def read_import(import_id: str, **_newer: Any) -> None:
     reading.read_import(import_id=import_id, now=timezone.now())
+
+
+@shared_task(
+    name=jobs.SEND,
+    soft_time_limit=sending.MOST_SECONDS,
+    time_limit=sending.MOST_SECONDS + 30,
+)
+def send_import(import_id: str, **_newer: Any) -> None:
+    sending.send_import(import_id=import_id, now=timezone.now())
 
 
 @shared_task(name=jobs.UNPAUSE, soft_time_limit=1_100, time_limit=1_130)
@@ -30,5 +39,7 @@ def sweep_imports(**_newer: Any) -> None:
     reading.remove_stray_files(now=now)
     for import_id in queries.waiting_for_a_worker(now=now, limit=AT_ONCE):
         jobs.request_read(import_id)
+    for import_id in sending.wanted_now(now=now):
+        jobs.request_send(import_id)
     for import_id in unpausing.asked():
         jobs.request_unpause(import_id)

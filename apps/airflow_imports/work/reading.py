@@ -24,6 +24,8 @@ from apps.core.encryption.crypto import SecretUnreadable
 from apps.dataplane.base import SupportsImports
 from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.dataplane.imports.types import Encryption, FoundAirflow, ImportSource, SourceServer
+from apps.object_stores.client import BucketFailed, delete
+from apps.object_stores.queries import opened
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ def _read(row: AirflowImport) -> None:
     imported = plane.import_database(source=_source(row), path=str(row.archive))
     row.airflow_version = imported.found.airflow_version
     row.size_bytes, row.sha256 = imported.size_bytes, imported.sha256
+    row.postgres = imported.postgres
     row.report = report_of(imported.found)
     row.sealed = seal_secrets(row, ImportSecrets(fernet_keys=(imported.fernet_key,)))
 
@@ -128,19 +131,32 @@ def remove_expired(*, now: datetime) -> int:
     before is kept as long as they can be unpaused.
     """
     count = 0
-    rows = AirflowImport.objects.filter(expires_at__lt=now).select_related("deployment")
+    rows = AirflowImport.objects.filter(expires_at__lt=now).select_related("deployment", "store")
     for row in rows.order_by("expires_at")[:50]:
-        if is_needed(row):
+        if is_needed(row) or not _delete_object(row):
             continue
         archive = row.archive
         if is_to_be_unpaused(row):
-            row.expires_at = now + KEPT
-            row.save(update_fields=["expires_at"])
+            row.expires_at, row.store = now + KEPT, None
+            row.save(update_fields=["expires_at", "store"])
         else:
             row.delete()
             count += 1
         archive.unlink(missing_ok=True)
     return count
+
+
+def _delete_object(row: AirflowImport) -> bool:
+    if row.store is None:
+        return True
+    try:
+        delete(opened(row.store), row.object_key)
+    except BucketFailed as error:
+        # Tried again with the next sweep.
+        extra = {"import": str(row.pk), "reason": error.message}
+        logger.warning("expired import not removed from its bucket", extra=extra)
+        return False
+    return True
 
 
 def remove_stray_files(*, now: datetime) -> int:
