@@ -72,28 +72,28 @@ def send_import(*, import_id: str, now: datetime) -> None:
         lease_until=now + LEASE, attempts=row.attempts + 1
     ):
         return
-    if row.attempts >= MOST_ATTEMPTS:
-        _end(row, number, row.send_failure or INTERRUPTED)
-        return
     try:
+        if row.attempts >= MOST_ATTEMPTS:
+            raise BucketFailed(INTERRUPTED)
         _send(row)
     except BucketFailed as error:
         _fail(row, number, error, now)
-    except SoftTimeLimitExceeded:
-        _end(row, number, TOO_LONG)
-    except OSError as error:
-        _end(row, number, f"What was read cannot be read again: {error.strerror}.")
     else:
         _end(row, number, "")
 
 
 def _send(row: AirflowImport) -> None:
-    _choose_store(row)
-    if row.store is None or _is_there(row, row.store):
-        return
-    if not row.archive.is_file():
-        raise BucketFailed(GONE)
-    transfers.upload(opened(row.store), row.object_key, row.archive)
+    try:
+        _choose_store(row)
+        if row.store is None or _is_there(row, row.store):
+            return
+        if not row.archive.is_file():
+            raise BucketFailed(GONE)
+        transfers.upload(opened(row.store), row.object_key, row.archive)
+    except SoftTimeLimitExceeded:
+        raise BucketFailed(TOO_LONG) from None
+    except OSError as error:
+        raise BucketFailed(f"What was read cannot be read again: {error.strerror}.") from error
 
 
 def _choose_store(row: AirflowImport) -> None:
