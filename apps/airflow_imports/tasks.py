@@ -4,7 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.airflow_imports import jobs, queries
-from apps.airflow_imports.work import reading, sending, unpausing
+from apps.airflow_imports.work import cleanup, reading, sending, unpausing
 
 AT_ONCE = 5
 
@@ -35,8 +35,8 @@ def unpause_dags(import_id: str, **_newer: Any) -> None:
 @shared_task(name="apps.airflow_imports.tasks.sweep_imports")
 def sweep_imports(**_newer: Any) -> None:
     now = timezone.now()
-    reading.remove_expired(now=now)
-    reading.remove_stray_files(now=now)
+    cleanup.remove_expired(now=now)
+    cleanup.remove_stray_files(now=now)
     for import_id in queries.waiting_for_a_worker(now=now, limit=AT_ONCE):
         jobs.request_read(import_id)
     for import_id in sending.wanted_now(now=now):

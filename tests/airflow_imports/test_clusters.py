@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.airflow_imports import services
 from apps.airflow_imports.models import AirflowImport, ImportState
-from apps.airflow_imports.work import reading, sending
+from apps.airflow_imports.work import cleanup, sending
 from apps.backups.keeping.cleanup import forget_buckets
 from apps.clusters.models import Cluster
 from apps.core.errors import Conflict
@@ -27,6 +27,7 @@ from apps.deployments.secrets import sealed
 from apps.object_stores.client import Bucket, BucketFailed
 from apps.object_stores.models import ObjectStore
 from apps.organizations.models import Organization, Workspace
+from apps.portal.services import delete_workspace
 from tests.airflow_imports.test_pages import KEY, brought, read, url
 from tests.backups.conftest import folder
 from tests.clusters.material import registered
@@ -334,7 +335,7 @@ def test_the_object_goes_with_the_import(
         patch.setattr(Bucket, "url", lambda *_: f"{server.url}/no-such-bucket/x")
         with pytest.raises(BucketFailed, match="There is no bucket"):
             services.remove_import(actor=alice, row=row)
-        assert reading.remove_expired(now=timezone.now() + services.KEPT * 2) == 0
+        assert cleanup.remove_expired(now=timezone.now() + services.KEPT * 2) == 0
     assert AirflowImport.objects.exists(), "it is tried again"
 
     services.remove_import(actor=alice, row=row)
@@ -348,16 +349,36 @@ def test_the_object_goes_after_a_week_although_dags_wait_to_be_unpaused(
     deployment = made(alice, row, away)
     send(row)
     later = timezone.now() + services.KEPT * 2
-    assert reading.remove_expired(now=later) == 0
+    assert cleanup.remove_expired(now=later) == 0
     assert server.objects(), "the cluster needs it"
     Revision.objects.update(state="applied", applied_at=timezone.now())
     Deployment.objects.update(applied=deployment.wanted)
 
-    assert reading.remove_expired(now=later) == 0
+    assert cleanup.remove_expired(now=later) == 0
 
     row.refresh_from_db()
     assert (server.objects(), row.store) == ({}, None)
     assert row.ran_before == ["orders_daily"]
+
+
+def test_the_object_goes_with_the_workspace(
+    alice: User,
+    row: AirflowImport,
+    away: Cluster,
+    store: ObjectStore,
+    server: Server,
+    django_capture_on_commit_callbacks: Callable[..., Any],
+) -> None:
+    made(alice, row, away)
+    send(row)
+    Deployment.objects.update(phase=Phase.DELETED)
+    workspace = row.workspace
+
+    with django_capture_on_commit_callbacks(execute=True):
+        delete_workspace(actor=alice, workspace=workspace, typed_name=workspace.name)
+
+    assert server.objects() == {}
+    assert not AirflowImport.objects.exists()
 
 
 def test_an_archive_that_is_gone_is_said(
