@@ -8,7 +8,7 @@ from apps.airflow_imports.queries import import_cluster
 from apps.airflow_imports.services import ImportData
 from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for
-from apps.deployments.configuration.options import EXECUTORS
+from apps.deployments.configuration.options import CELERY, EXECUTORS, LOCAL, ExecutorOption
 from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import Runtime
 
@@ -128,25 +128,28 @@ class CreateForm(forms.Form):
     cluster = forms.ModelChoiceField(
         label="Cluster",
         queryset=Cluster.objects.none(),
-        required=False,
         empty_label=None,
         help_text="One of Kubernetes gets the database from the organization's bucket for backups.",
         widget=forms.Select(attrs={"data-width": "m"}),
     )
-    executor = forms.ChoiceField(
-        label="Executor",
-        choices=[(one.name, one.label) for one in EXECUTORS],
-        help_text="Local is of the portal's own machine alone, Kubernetes of clusters.",
-        widget=forms.Select(attrs={"data-width": "m"}),
-    )
+    executor = forms.ChoiceField(label="Executor", widget=forms.Select(attrs={"data-width": "m"}))
 
     def __init__(
         self, *args: Any, workspace: Workspace, runtimes: list[Runtime], **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        clusters = self.fields["cluster"]
-        clusters.queryset = clusters_for(workspace=workspace)  # type: ignore[attr-defined]
-        clusters.initial = import_cluster(workspace)
+        usable, here = clusters_for(workspace=workspace), import_cluster(workspace)
+        executor = self.fields["executor"]
+        offered: tuple[ExecutorOption, ...] = EXECUTORS
+        if list(usable) == [here] and "cluster" not in self.data:
+            # There is nothing to choose; a choice that was there before is refused.
+            del self.fields["cluster"]
+            offered = (CELERY, LOCAL)
+        else:
+            self.fields["cluster"].queryset = usable  # type: ignore[attr-defined]
+            self.fields["cluster"].initial = here
+            executor.help_text = "Local is for the portal's own machine, Kubernetes for clusters."
+        executor.choices = [(one.name, one.label) for one in offered]  # type: ignore[attr-defined]
         choices = [
             (one.version, f"{one.version}, Airflow {one.airflow_version}") for one in runtimes
         ]

@@ -178,8 +178,15 @@ def test_a_cluster_that_the_workspace_may_not_use_is_no_choice(
     client = client_of(alice)
     form = {"name": "shop", "runtime": "3.3.2-1", "executor": "celery", "cluster": away.pk}
 
+    page = client.get(f"{url}{row.pk}/").content.decode()
+    assert 'name="cluster"' not in page, "there is nothing to choose"
+    assert client.post(f"{url}{row.pk}/create/", form).status_code == 422, "it was a choice before"
+    registered(row.workspace.organization, name="another")
     assert client.post(f"{url}{row.pk}/create/", form).status_code == 422
-    assert str(away) not in client.get(f"{url}{row.pk}/").content.decode()
+    page = client.get(f"{url}{row.pk}/").content.decode()
+    assert 'name="cluster"' in page
+    assert "another" in page
+    assert f">{away}<" not in page
     with pytest.raises(services.Invalid, match="cannot use the cluster"):
         made(alice, row, away)
     assert not Deployment.objects.exists()
