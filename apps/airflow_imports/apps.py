@@ -9,6 +9,8 @@ class AirflowImportsConfig(AppConfig):
     def ready(self) -> None:
         # By name, because they need models, which load after this module.
         import_string("apps.airflow_imports.earlier_access.connect")()
+        sources = import_string("apps.deployments.reconciling.compiler.RESTORE_SOURCES")
+        sources["imports"] = import_string("apps.airflow_imports.work.sending.restore_source")
         sealed_in = import_string("apps.deployments.secrets.keys.sealed_in")
         columns = import_string("apps.deployments.secrets.keys.SEALED_COLUMNS")
         columns.append(sealed_in(self.get_model("AirflowImport"), "sealed"))

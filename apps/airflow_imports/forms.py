@@ -4,7 +4,12 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
+from apps.airflow_imports.queries import import_cluster
 from apps.airflow_imports.services import ImportData
+from apps.clusters.models import Cluster
+from apps.clusters.queries import clusters_for
+from apps.deployments.configuration.options import CELERY, EXECUTORS, LOCAL, ExecutorOption
+from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import Runtime
 
 _PLAIN = {"autocomplete": "off", "spellcheck": "false"}
@@ -120,14 +125,31 @@ class CreateForm(forms.Form):
         widget=forms.TextInput(attrs={"data-width": "m", "autocomplete": "off"}),
     )
     runtime = forms.ChoiceField(label="Runtime", widget=forms.Select(attrs={"data-width": "m"}))
-    executor = forms.ChoiceField(
-        label="Executor",
-        choices=[("celery", "Celery"), ("local", "Local")],
+    cluster = forms.ModelChoiceField(
+        label="Cluster",
+        queryset=Cluster.objects.none(),
+        empty_label=None,
+        help_text="One of Kubernetes gets the database from the organization's bucket for backups.",
         widget=forms.Select(attrs={"data-width": "m"}),
     )
+    executor = forms.ChoiceField(label="Executor", widget=forms.Select(attrs={"data-width": "m"}))
 
-    def __init__(self, *args: Any, runtimes: list[Runtime], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, workspace: Workspace, runtimes: list[Runtime], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        usable, here = clusters_for(workspace=workspace), import_cluster(workspace)
+        executor = self.fields["executor"]
+        offered: tuple[ExecutorOption, ...] = EXECUTORS
+        if list(usable) == [here] and "cluster" not in self.data:
+            # There is nothing to choose; a choice that was there before is refused.
+            del self.fields["cluster"]
+            offered = (CELERY, LOCAL)
+        else:
+            self.fields["cluster"].queryset = usable  # type: ignore[attr-defined]
+            self.fields["cluster"].initial = here
+            executor.help_text = "Local is for the portal's own machine, Kubernetes for clusters."
+        executor.choices = [(one.name, one.label) for one in offered]  # type: ignore[attr-defined]
         choices = [
             (one.version, f"{one.version}, Airflow {one.airflow_version}") for one in runtimes
         ]

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.deployments.models import Deployment
 from apps.deployments.reconciling.compiler import backup_name
+from apps.object_stores.models import ObjectStore
 from apps.organizations.models import Workspace
 
 
@@ -30,7 +31,12 @@ class AirflowImport(models.Model):
     `sealed` is JSON: the server's password and the Fernet keys until it was read, then the one
     Fernet key of the archive. `report` is what was found: `work.reading.report_of`. `options` are
     names of options that a person pasted, never their values. `unpause` has what became of the DAGs
-    that ran before: {"asked", "done", "failed": {dag_id: why}}.
+    that ran before: {"asked", "done", "failed": {dag_id: why}}. `postgres` is the major version of
+    the pg_dump that wrote the archive.
+
+    `store` is the bucket from which a cluster gets the archive. For the operation with the number
+    `sent_for` it is whole there, unless `send_failure` says why not; another operation, such as
+    that of a retry, lets a job look again.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -51,7 +57,17 @@ class AirflowImport(models.Model):
     airflow_version = models.CharField(max_length=20, blank=True)
     size_bytes = models.BigIntegerField(null=True, blank=True)
     sha256 = models.CharField(max_length=64, blank=True)
+    postgres = models.PositiveSmallIntegerField(default=0)
     failure = models.CharField(max_length=500, blank=True)
+    store = models.ForeignKey(
+        ObjectStore,
+        null=True,
+        blank=True,
+        on_delete=models.RESTRICT,
+        related_name="airflow_imports",
+    )
+    sent_for = models.PositiveIntegerField(null=True, blank=True)
+    send_failure = models.CharField(max_length=500, blank=True)
     deployment = models.ForeignKey(
         Deployment, null=True, blank=True, on_delete=models.SET_NULL, related_name="airflow_imports"
     )
@@ -97,6 +113,12 @@ class AirflowImport(models.Model):
     @property
     def upload(self) -> Path:
         return self.archive.with_suffix(".upload")
+
+    @property
+    def object_key(self) -> str:
+        """Its name in the bucket; no Deployment has a folder of this name."""
+        prefix = self.store.prefix if self.store else ""
+        return f"{prefix}{backup_name(self.archive_key)}"
 
     @property
     def ran_before(self) -> list[str]:

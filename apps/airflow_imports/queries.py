@@ -20,7 +20,7 @@ UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING, RevisionState.FAILED
 def imports_of(workspace: Workspace) -> QuerySet[AirflowImport]:
     """List the imports of a workspace, newest first, without their secrets."""
     rows = AirflowImport.objects.filter(workspace=workspace).defer("sealed")
-    return rows.select_related("created_by", "deployment").order_by("-created_at", "pk")
+    return rows.select_related("created_by", "deployment", "store").order_by("-created_at", "pk")
 
 
 def import_cluster(workspace: Workspace) -> Cluster | None:

@@ -20,20 +20,29 @@ from apps.airflow_imports.models import UNFINISHED, AirflowImport, ImportState
 from apps.airflow_imports.queries import import_cluster, is_needed, runtimes_for
 from apps.airflow_imports.source.options import names_in
 from apps.airflow_imports.source.sealing import ImportSecrets, open_secrets, seal_secrets
+from apps.clusters.models import Cluster
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import Conflict, Invalid, Refused
-from apps.deployments.configuration.options import deployment_options
+from apps.dataplane.spec import ExecutorName
+from apps.deployments.configuration.options import DeploymentOptions, deployment_options
 from apps.deployments.editing.code_rights import ensure_may_bring_airflow
 from apps.deployments.editing.services import Origin, create_deployment
 from apps.deployments.models import Operation, Phase
+from apps.object_stores.client import delete
+from apps.object_stores.models import ObjectStore
+from apps.object_stores.queries import opened, store_for
 from apps.organizations.models import Workspace
 
 MOST_IMPORTS, MOST_UNFINISHED = 20, 3
 KEPT = timedelta(days=7)
 ENCRYPTIONS = ("verified", "unverified", "none")
 NO_PLANE = (
-    "An Airflow from elsewhere becomes a Deployment on the portal's own machine, which this "
-    "workspace cannot use."
+    "An Airflow from elsewhere is read on the portal's own machine, which this workspace cannot "
+    "use."
+)
+NO_BUCKET = (
+    "A cluster gets the database from the bucket for backups, and there is none yet. An "
+    "organization owner can add one in Settings, Buckets."
 )
 
 
@@ -103,10 +112,17 @@ def _save(actor: User, workspace: Workspace, row: AirflowImport) -> None:
 
 @transaction.atomic
 def create_from_import(
-    *, actor: User, row: AirflowImport, name: str, runtime: str, executor: str = "celery"
+    *,
+    actor: User,
+    row: AirflowImport,
+    name: str,
+    runtime: str,
+    executor: ExecutorName = "celery",
+    cluster: Cluster | None = None,
 ) -> Operation:
-    """Create a Deployment from what was read. All its DAGs are paused. Raises Invalid, Refused or
-    Conflict.
+    """Create a Deployment from what was read, on the portal's own machine unless a cluster is
+    named, which gets it from the bucket for backups. All its DAGs are paused. Raises Invalid,
+    Refused or Conflict.
     """
     row = AirflowImport.objects.select_for_update(of=("self",)).get(pk=row.pk)
     ensure_may_bring_airflow(actor=actor, workspace=row.workspace)
@@ -118,17 +134,19 @@ def create_from_import(
         raise Invalid(
             f"Choose a runtime with Airflow {row.airflow_version} or newer.", field="runtime"
         )
-    cluster = import_cluster(row.workspace)
+    cluster = cluster or import_cluster(row.workspace)
     if cluster is None:
         raise Refused(NO_PLANE)
+    row.store = _store_for(row.workspace, cluster)
     try:
         [fernet_key] = open_secrets(row).fernet_keys
     except (SecretUnreadable, ValueError):
         raise Refused("Its Fernet key cannot be decrypted. Bring the Airflow again.") from None
     options = deployment_options(cluster=cluster, today=timezone.now().date())
-    configuration = replace(options.new_configuration(), runtime=runtime)
-    if executor == "local":
-        configuration = replace(configuration, executor="local", queues=())
+    _check_executor(executor, options, cluster)
+    configuration = replace(options.new_configuration(), runtime=runtime, executor=executor)
+    if executor != "celery":
+        configuration = replace(configuration, queues=())
     operation = create_deployment(
         actor=actor,
         workspace=row.workspace,
@@ -139,10 +157,31 @@ def create_from_import(
         origin=Origin(restore=_wish(row), fernet_key=fernet_key),
     )
     row.state, row.deployment, row.sealed = ImportState.USED, operation.deployment, None
-    row.expires_at = timezone.now() + KEPT
-    row.save(update_fields=["state", "deployment", "sealed", "expires_at"])
-    _record("used", actor, row, {"Deployment": [None, name]})
+    row.expires_at, row.attempts = timezone.now() + KEPT, 0
+    row.save(update_fields=["state", "deployment", "sealed", "expires_at", "attempts", "store"])
+    _record("used", actor, row, {"Deployment": [None, name], "cluster": [None, str(cluster)]})
+    if row.store is not None:
+        transaction.on_commit(partial(jobs.request_send, str(row.pk)), robust=True)
     return operation
+
+
+def _store_for(workspace: Workspace, cluster: Cluster) -> ObjectStore | None:
+    """Return the bucket from which a cluster gets an archive; None where the data plane reads it
+    itself. Raises Refused.
+    """
+    if not cluster.is_kubernetes:
+        return None
+    store = store_for(workspace.organization_id, ObjectStore.Use.BACKUPS)
+    if store is None:
+        raise Refused(NO_BUCKET)
+    return store
+
+
+def _check_executor(executor: str, options: DeploymentOptions, cluster: Cluster) -> None:
+    labels = {one.name: one.label for one in options.executors}
+    if executor not in labels:
+        offered = " or ".join(labels.values())
+        raise Invalid(f"{cluster} does not have this executor. Choose {offered}.", field="executor")
 
 
 @transaction.atomic
@@ -160,12 +199,16 @@ def request_unpause(*, actor: User, row: AirflowImport) -> None:
 
 @transaction.atomic
 def remove_import(*, actor: User | None, row: AirflowImport) -> None:
-    """Remove what was read; a Deployment that was created from it stays. Raises Conflict."""
+    """Remove what was read; a Deployment that was created from it stays. Raises Conflict, and
+    BucketFailed when it cannot be deleted from its bucket.
+    """
     row = AirflowImport.objects.select_for_update(of=("self",)).get(pk=row.pk)
     if row.lease_until is not None and row.lease_until > timezone.now():
-        raise Conflict("This Airflow is being read. Wait until that is done.")
+        raise Conflict("A job works on this Airflow. Wait until that is done.")
     if is_needed(row):
         raise Conflict("A Deployment is being created from it. Wait until that is done.")
+    if row.store is not None:
+        delete(opened(row.store), row.object_key)
     _record("removed", actor, row, {"import": [row.name, None]})
     paths = (row.archive, row.upload)
     row.delete()

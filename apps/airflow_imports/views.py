@@ -73,7 +73,7 @@ def detail(request: HttpRequest, workspace: Workspace, import_id: UUID) -> HttpR
 @require_POST
 def create(request: HttpRequest, workspace: Workspace, import_id: UUID) -> HttpResponse:
     row = _found(workspace, import_id)
-    form = CreateForm(request.POST, runtimes=_runtimes(row))
+    form = CreateForm(request.POST, workspace=workspace, runtimes=_runtimes(row))
     if is_submitted(request, form):
         with errors_shown_in(form):
             operation = services.create_from_import(
@@ -130,7 +130,9 @@ def _context(request: HttpRequest, row: AirflowImport) -> dict[str, Any]:
         "found": report_of(row) if row.report else None,
         "fates": sorted_by_fate(row.options, target) if row.options and target else None,
         "target": target,
-        "form": CreateForm(runtimes=runtimes) if row.state == ImportState.READY else None,
+        "form": CreateForm(workspace=row.workspace, runtimes=runtimes)
+        if row.state == ImportState.READY
+        else None,
         "deployment": deployment if is_there else None,
         "can_run": is_there and request.user.has_perm(RUN, deployment),
         "failed": list(row.unpause.get("failed", {}).items()),

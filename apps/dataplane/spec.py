@@ -108,7 +108,8 @@ class RestoreSpec:
     `is_fetched`: the file appears when the portal has it, or beside it the note why it does not.
     A cluster gets the `size_bytes` from `url` instead, which is good for this object and for some
     hours; `ca_certificate` (PEM) is trusted there beside public ones. `postgres` is the major
-    version of the pg_dump that wrote it.
+    version of the pg_dump that wrote it. Of what the portal puts into the bucket first, `waiting`
+    says why there is no `url` yet, and is empty once there is.
     """
 
     key: str
@@ -121,6 +122,7 @@ class RestoreSpec:
     size_bytes: int = 0
     ca_certificate: str = ""
     postgres: int = 0
+    waiting: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

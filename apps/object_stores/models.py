@@ -16,7 +16,7 @@ class ObjectStore(models.Model):
 
     `prefix` is empty or ends with a slash. `secret` (sealed) is the secret access key, bound to
     `key`. With another bucket a new row begins; the old one is `retired_at` then, and stays as long
-    as backups lie there.
+    as backups or imports lie there.
     """
 
     class Use(models.TextChoices):

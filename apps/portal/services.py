@@ -7,6 +7,7 @@ from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.queries import has_operator
 from apps.accounts.services import LinkUnusable, create_person, use_sign_in_link
+from apps.airflow_imports.work.cleanup import delete_objects_of
 from apps.audit.services import record
 from apps.clusters.services import register_this_machine
 from apps.core.errors import Invalid, Refused
@@ -72,6 +73,7 @@ def delete_workspace(*, actor: User, workspace: Workspace, typed_name: str) -> N
     # These two protect a revision, even one that is deleted together with its Deployment.
     deleted.update(wanted=None, applied=None)
     deleted.delete()
+    delete_objects_of(workspace)
     workspace.delete()
 
 

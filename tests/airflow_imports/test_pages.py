@@ -15,7 +15,7 @@ from apps.airflow_imports import services
 from apps.airflow_imports.models import AirflowImport, ImportState
 from apps.airflow_imports.source.options import names_in, sorted_by_fate
 from apps.airflow_imports.source.sealing import open_secrets
-from apps.airflow_imports.work import reading, unpausing
+from apps.airflow_imports.work import cleanup, reading, unpausing
 from apps.audit.models import AuditEvent
 from apps.clusters.models import Cluster
 from apps.core.errors import Conflict
@@ -273,12 +273,12 @@ def test_it_is_kept_as_long_as_a_deployment_needs_it(
     row.refresh_from_db()
     later = timezone.now() + services.KEPT * 2
 
-    assert reading.remove_expired(now=later) == 0
+    assert cleanup.remove_expired(now=later) == 0
     with pytest.raises(Conflict, match="is being created from it"):
         services.remove_import(actor=alice, row=row)
     Deployment.objects.update(phase=Phase.DELETED)
 
-    assert reading.remove_expired(now=later) == 1
+    assert cleanup.remove_expired(now=later) == 1
     assert not row.archive.exists()
 
 
@@ -295,15 +295,15 @@ def test_dags_can_be_unpaused_for_as_long_as_some_are_paused(
     Deployment.objects.update(applied=deployment.wanted)
     later = timezone.now() + services.KEPT * 2
 
-    assert reading.remove_expired(now=later) == 0
+    assert cleanup.remove_expired(now=later) == 0
     assert not row.archive.exists(), "the archive is needed no more"
     assert "Unpause the 1 that ran before" in client.get(f"{url}{row.pk}/").content.decode()
     later += services.KEPT * 2
     AirflowImport.objects.update(unpause={"done": "now", "failed": {"orders_daily": "Unknown."}})
-    assert reading.remove_expired(now=later) == 0
+    assert cleanup.remove_expired(now=later) == 0
     AirflowImport.objects.update(unpause={"done": "now", "failed": {}})
 
-    assert reading.remove_expired(now=later + services.KEPT * 2) == 1
+    assert cleanup.remove_expired(now=later + services.KEPT * 2) == 1
 
 
 def test_what_killed_workers_left_goes_after_a_day(
@@ -315,8 +315,8 @@ def test_what_killed_workers_left_goes_after_a_day(
     (place / "import-x" / "source.dump").write_bytes(b"x")
     (place / "of-no-row.dump.unfinished").write_bytes(b"x")
 
-    assert reading.remove_stray_files(now=timezone.now()) == 0
-    assert reading.remove_stray_files(now=timezone.now() + timedelta(days=2)) == 2
+    assert cleanup.remove_stray_files(now=timezone.now()) == 0
+    assert cleanup.remove_stray_files(now=timezone.now() + timedelta(days=2)) == 2
 
     assert [*place.iterdir()] == [row.archive]
 

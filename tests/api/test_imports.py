@@ -7,10 +7,12 @@ from django.utils import timezone
 
 from apps.airflow_imports.models import AirflowImport
 from apps.airflow_imports.work.reading import read_import
+from apps.clusters.models import Cluster
 from apps.core.public_ids import public_id
 from apps.deployments.models import Deployment
 from tests.backups.conftest import folder
 from tests.backups.examples import make_backup
+from tests.clusters.material import registered
 
 __all__ = ["folder"]
 KEY = "7T512UXSSmBOkpWimFHIVb8jK6lfmSAvx4mO6Arehnc="
@@ -54,6 +56,37 @@ def test_a_program_brings_an_airflow_and_makes_a_deployment(
     Deployment.objects.update(phase="deleted")
     assert program.delete(one).status_code == 204
     assert program.get(one).status_code == 404
+
+
+def test_a_program_chooses_the_cluster_of_the_deployment(
+    alice, program_of, workspace, organization, cluster, plane
+):
+    path = f"/workspaces/{public_id('workspace', workspace.pk)}/imports"
+    program, away = program_of(alice), registered(organization)
+    asked = program.post(path, {**SERVER, "fernetKey": KEY})
+    read(asked)
+    one = f"{path}/{asked.json()['id']}/deployment"
+    new = {"name": "shop", "runtimeVersion": "3.3.2-1", "executor": "KUBERNETES"}
+    at_cluster = {**new, "clusterId": public_id("cluster", away.pk)}
+
+    refused = program.post(one, at_cluster)
+    assert "add one in Settings, Buckets" in refused.content.decode()
+    Cluster.objects.filter(pk=away.pk).update(is_for_all_workspaces=False)
+    hidden = program.post(one, at_cluster)
+    assert (hidden.status_code, hidden.json()["message"]) == (
+        400,
+        "This workspace cannot use that cluster.",
+    )
+    assert program.post(one, {**new, "clusterId": "x"}).status_code == 400
+    Cluster.objects.filter(pk=away.pk).update(is_for_all_workspaces=True)
+    bucket = {"endpoint": "https://s3.example.org", "bucket": "lake"}
+    bucket |= {"accessKeyId": "AKIA1", "secretAccessKey": "s3cr3t"}
+    assert program.post("/buckets/backups", bucket).status_code == 200
+
+    made = program.post(one, at_cluster)
+
+    assert made.status_code == 200, made.content
+    assert Deployment.objects.get(name="shop").cluster == away
 
 
 def test_a_new_deployment_from_a_backup(alice, bob, program_of, deployment, folder):

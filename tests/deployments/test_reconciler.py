@@ -86,6 +86,26 @@ def test_a_new_deployment_becomes_healthy_step_by_step(
     assert 14 < seconds_until_due(created) <= 15
 
 
+def test_a_step_that_no_later_pass_names_is_done_with_the_operation(
+    created: Deployment, plane: type[FakePlane]
+) -> None:
+    plane.store.apply_passes_needed = 2
+    drive(created)
+    restore = Operation.objects.get().steps.create(
+        position=20,
+        key="restore",
+        title="Restore the backup",
+        state="running",
+        started_at=timezone.now(),
+    )
+
+    drive(created)
+
+    restore.refresh_from_db()
+    assert restore.state == "done"
+    assert restore.ended_at
+
+
 def test_what_was_seen_can_be_read_back(running: Deployment) -> None:
     seen = observation_of(running)
 

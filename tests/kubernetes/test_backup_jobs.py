@@ -107,7 +107,10 @@ def test_a_new_deployment_is_made_of_a_backup(
 ) -> None:
     plane, namespace = KubernetesPlane(cluster_config), namespace_of(ref)
     restore = replace(wish("33333333-c"), pauses_dags=True)
-    spec = small_spec(ref, restore=restore)
+    spec = small_spec(ref, restore=replace(restore, waiting=""))
+    waits = replace(spec, restore=replace(restore, url="", waiting="It is being put there."))
+    eventually(lambda: [one.key for one in plane.apply(spec=waits).steps] == ["send"], seconds=60)
+    assert plane.api.find(JOB, restore_job("33333333-c"), namespace=namespace) is None
 
     settle(plane, spec)
 

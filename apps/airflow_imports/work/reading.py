@@ -5,7 +5,6 @@ source is only read. Its secrets are forgotten as soon as it was read.
 """
 
 import logging
-import shutil
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +15,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.airflow_imports.models import UNFINISHED, AirflowImport, ImportState
-from apps.airflow_imports.queries import import_cluster, is_needed, is_to_be_unpaused
+from apps.airflow_imports.queries import import_cluster
 from apps.airflow_imports.services import KEPT, NO_PLANE
 from apps.airflow_imports.source.sealing import ImportSecrets, open_secrets, seal_secrets
 from apps.clusters.connections.planes import plane_for
@@ -78,6 +77,7 @@ def _read(row: AirflowImport) -> None:
     imported = plane.import_database(source=_source(row), path=str(row.archive))
     row.airflow_version = imported.found.airflow_version
     row.size_bytes, row.sha256 = imported.size_bytes, imported.sha256
+    row.postgres = imported.postgres
     row.report = report_of(imported.found)
     row.sealed = seal_secrets(row, ImportSecrets(fernet_keys=(imported.fernet_key,)))
 
@@ -121,45 +121,3 @@ def _end(row: AirflowImport, failure: str = "") -> None:
         logger.warning("import failed", extra={"import": str(row.pk)})
     row.save()
     row.upload.unlink(missing_ok=True)
-
-
-def remove_expired(*, now: datetime) -> int:
-    """Remove imports a week after they ended, with their archives; return how many. Which DAGs ran
-    before is kept as long as they can be unpaused.
-    """
-    count = 0
-    rows = AirflowImport.objects.filter(expires_at__lt=now).select_related("deployment")
-    for row in rows.order_by("expires_at")[:50]:
-        if is_needed(row):
-            continue
-        archive = row.archive
-        if is_to_be_unpaused(row):
-            row.expires_at = now + KEPT
-            row.save(update_fields=["expires_at"])
-        else:
-            row.delete()
-            count += 1
-        archive.unlink(missing_ok=True)
-    return count
-
-
-def remove_stray_files(*, now: datetime) -> int:
-    """Remove files that no import names, and folders of workers that were killed, a day after they
-    were written; return how many.
-    """
-    folder = AirflowImport().archive.parent
-    if not folder.is_dir():
-        return 0
-    known = {str(pk) for pk in AirflowImport.objects.values_list("pk", flat=True)}
-    before = (now - timedelta(days=1)).timestamp()
-    strays = [
-        path
-        for path in folder.iterdir()
-        if path.name.partition(".")[0] not in known and path.stat().st_mtime < before
-    ]
-    for path in strays:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-    return len(strays)

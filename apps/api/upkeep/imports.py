@@ -19,10 +19,20 @@ from apps.api.wire.gates import Call, on_workspace
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import AtWorkspace, Listing, Profile, Shape, profile_of
-from apps.core.public_ids import public_id
+from apps.clusters.models import Cluster
+from apps.clusters.queries import clusters_for
+from apps.core.errors import Invalid
+from apps.core.public_ids import number_of, public_id
+from apps.dataplane.spec import ExecutorName
+from apps.organizations.models import Workspace
 
 router = Router(by_alias=True, exclude_none=True, tags=["Import"])
 CREATE, RUN = "workspace.deployments.create", "deployment.airflow.run"
+EXECUTORS: dict[str, ExecutorName] = {
+    "CELERY": "celery",
+    "LOCAL": "local",
+    "KUBERNETES": "kubernetes",
+}
 ADDRESS = "/organizations/{organizationId}/workspaces/{workspaceId}/imports"
 
 
@@ -83,9 +93,14 @@ class DumpForm(Shape):
 
 
 class FromImport(Shape):
+    """Without `clusterId` it is on the portal's own machine. A cluster gets the database from the
+    organization's bucket for backups.
+    """
+
     name: str = Field(max_length=60)
     runtime_version: str = Field(max_length=30)
-    executor: Literal["CELERY", "LOCAL"] = "CELERY"
+    executor: Literal["CELERY", "LOCAL", "KUBERNETES"] = "CELERY"
+    cluster_id: str | None = None
 
 
 class CreatedFromImport(Shape):
@@ -173,7 +188,8 @@ def create(request: Call, at: Path[AtImport], body: FromImport) -> Any:
         row=_found(request, at),
         name=body.name,
         runtime=body.runtime_version,
-        executor=body.executor.lower(),
+        executor=EXECUTORS[body.executor],
+        cluster=_cluster(request.found, body.cluster_id),
     )
     return CreatedFromImport(
         deployment_id=public_id("deployment", operation.deployment_id),
@@ -206,6 +222,15 @@ def unpause(request: Call, at: Path[AtImport]) -> Any:
 )
 def remove(request: Call, at: Path[AtImport]) -> None:
     services.remove_import(actor=request.caller.user, row=_found(request, at))
+
+
+def _cluster(workspace: Workspace, text: str | None) -> Cluster | None:
+    if not text:
+        return None
+    found = clusters_for(workspace=workspace).filter(pk=number_of("cluster", text)).first()
+    if found is None:
+        raise Invalid("This workspace cannot use that cluster.", field="clusterId")
+    return found
 
 
 def _found(request: Call, at: AtImport) -> AirflowImport:

@@ -271,6 +271,7 @@ class FakePlane:
             found=found,
             size_bytes=7,
             sha256=hashlib.sha256(b"archive").hexdigest(),
+            postgres=18,
             fernet_key="7T512UXSSmBOkpWimFHIVb8jK6lfmSAvx4mO6Arehnc=",
         )
 

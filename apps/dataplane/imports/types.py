@@ -61,9 +61,12 @@ class FoundAirflow:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedDatabase:
-    """An archive that can be restored, with every DAG paused and secrets under `fernet_key`."""
+    """An archive that can be restored, with every DAG paused and secrets under `fernet_key`, as the
+    pg_dump of the major version `postgres` wrote it.
+    """
 
     found: FoundAirflow
     size_bytes: int
     sha256: str
+    postgres: int
     fernet_key: str = field(repr=False)

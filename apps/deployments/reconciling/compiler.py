@@ -41,8 +41,8 @@ PACKAGES_FOLDER = "packages"
 # What a Deployment asks for packages. The app of package indexes, which is above this one, puts its
 # query here when it is ready.
 PACKAGE_INDEXES: list[Callable[[Deployment], tuple[PackageIndex, ...]]] = []
-# Where a cluster gets a backup that it restores, from the app of backups, which is above, too.
-RESTORE_SOURCES: list[Callable[[RestoreSpec, str], RestoreSpec]] = []
+# Where a cluster gets what it restores, by the folder of that, from apps that are above, too.
+RESTORE_SOURCES: dict[str, Callable[[RestoreSpec, str], RestoreSpec]] = {}
 
 
 def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpec:
@@ -197,8 +197,8 @@ def _restore(deployment: Deployment, revision: Revision) -> RestoreSpec | None:
         is_fetched=wish.get("is_fetched", False),
     )
     if deployment.cluster.is_kubernetes:
-        for source in RESTORE_SOURCES:
-            restore = source(restore, wish["backup"])
+        folder, _, _ = wish["backup"].rpartition("/")
+        return RESTORE_SOURCES[folder](restore, wish["backup"])
     return restore
 
 

@@ -86,6 +86,9 @@ def record_progress(
             settings_version=versions.cluster,
             layers_applied=versions.layers,
         )
+    if operation:
+        # Of those that no later pass named.
+        operation.steps.filter(state="running").update(state="done", ended_at=now)
     _end_operation(operation, OperationState.SUCCEEDED, now)
     return None
 

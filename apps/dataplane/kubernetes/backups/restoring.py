@@ -32,6 +32,9 @@ from apps.dataplane.status import Progress, Step
 
 NOTHING_YET = Progress(steps=(), is_done=False)
 KEY, TITLE = "restore", "Restore the backup"
+SEND_KEY, SEND_TITLE = "send", "Put the database into the bucket"
+# Three attempts, each of an hour at most.
+SEND_SECONDS = 4 * 3600
 WAIT_SECONDS = 2.0
 GETTING = "Getting the backup from its bucket. Airflow runs on meanwhile."
 STOPPING = "Stopping Airflow. The backup is there."
@@ -75,11 +78,13 @@ class Restoration:
         # A new Deployment has no database yet, and no Airflow to stop.
         if inventory.revision == 0:
             progress = self.apply_without_airflow()
-            return _with_step(progress, "Waiting for the metadata database.")
+            return self._with_step(progress, "Waiting for the metadata database.")
         job = self.api.find(JOB, self.job.name, namespace=self.namespace)
         if job is None or (job.get("spec") or {}).get("suspend"):
+            if self.wanted.waiting:
+                return replace(NOTHING_YET, steps=_sending(self.wanted))
             self._begin(inventory, job)
-            return _with_step(NOTHING_YET, GETTING)
+            return self._with_step(NOTHING_YET, GETTING)
         return self._follow(job)
 
     def _follow(self, job: Manifest) -> Progress | None:
@@ -87,13 +92,13 @@ class Restoration:
         if _has(job, "Failed"):
             self._fail(pod)
         if not is_restored and not _is_fetched(pod):
-            return _with_step(NOTHING_YET, " ".join([GETTING, *self._reasons()]))
+            return self._with_step(NOTHING_YET, " ".join([GETTING, *self._reasons()]))
         progress = self.apply_without_airflow()
         self._end_tasks()
         if not progress.is_done:
-            return _with_step(progress, STOPPING)
+            return self._with_step(progress, STOPPING)
         if not is_restored:
-            return _with_step(progress, REPLACING)
+            return self._with_step(progress, REPLACING)
         self._remember()
         return None
 
@@ -148,6 +153,17 @@ class Restoration:
             self.api, spec=self.spec, portal_id=self.config.portal_id
         )
         hibernating.end(self.api, pods)
+
+    def _with_step(self, progress: Progress, detail: str) -> Progress:
+        step = Step(
+            key=KEY, title=TITLE, state="running", detail=detail, allowed_seconds=SECONDS + 600
+        )
+        steps = [one for one in progress.steps if one.key != HEALTHY.key]
+        return replace(
+            NOTHING_YET,
+            steps=(*steps, *_sending(self.wanted), step),
+            retry_after_seconds=WAIT_SECONDS,
+        )
 
     def _delete(self) -> None:
         found = self.api.find(JOB, self.job.name, namespace=self.namespace)
@@ -215,7 +231,15 @@ def _has(job: Manifest, condition: str) -> bool:
     return any(one.get("type") == condition and one.get("status") == "True" for one in conditions)
 
 
-def _with_step(progress: Progress, detail: str) -> Progress:
-    step = Step(key=KEY, title=TITLE, state="running", detail=detail, allowed_seconds=SECONDS + 600)
-    steps = tuple(one for one in progress.steps if one.key != HEALTHY.key)
-    return Progress(steps=(*steps, step), is_done=False, retry_after_seconds=WAIT_SECONDS)
+def _sending(wanted: RestoreSpec) -> tuple[Step, ...]:
+    """Return the step of what the portal does before, where it has to do something."""
+    if wanted.waiting is None:
+        return ()
+    step = Step(
+        key=SEND_KEY,
+        title=SEND_TITLE,
+        state="running" if wanted.waiting else "done",
+        detail=wanted.waiting,
+        allowed_seconds=SEND_SECONDS,
+    )
+    return (step,)

@@ -66,6 +66,8 @@ def _prepared(home: Home, url: str, source: ImportSource, unfinished: Path) -> I
             _reencrypt(connection, old, Fernet(new_key))
         connection.execute("UPDATE dag SET is_paused = true")
         _leave_behind(connection)
+        # Of the same installation as pg_dump.
+        postgres = connection.info.server_version // 10_000
     # Made here, so that no one else may read it while it grows.
     os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     status, lines = run_program(
@@ -84,6 +86,7 @@ def _prepared(home: Home, url: str, source: ImportSource, unfinished: Path) -> I
         found=found,
         size_bytes=unfinished.stat().st_size,
         sha256=sha256_of(unfinished),
+        postgres=postgres,
         fernet_key=new_key.decode(),
     )
 
