@@ -50,7 +50,8 @@ class Cluster(models.Model):
 
     What a connection needs is empty for this machine. `credential` and the other names of `SEALED`
     hold ciphertext, opened by `sealed` alone. `credential_expires_at` is empty for one that is
-    renewed: by a cloud's library, or as `token_ends_at` and `renew_token_at` say.
+    renewed: by a cloud's library, or as `token_ends_at` and `renew_token_at` say. `ca_expires_at`
+    is when the last certificate of `ca_certificate` does.
     `connection_version` grows with every change of what a plane is made from, so that no process
     keeps using an old one, and `settings_version` with every change for which Deployments that run
     there must be applied again. `check_result` is what
@@ -107,6 +108,7 @@ class Cluster(models.Model):
     cloud = models.JSONField(default=dict, blank=True)
     credential_set_at = models.DateTimeField(null=True, blank=True)
     credential_expires_at = models.DateTimeField(null=True, blank=True)
+    ca_expires_at = models.DateTimeField(null=True, blank=True)
     token_ends_at = models.DateTimeField(null=True, blank=True)
     renew_token_at = models.DateTimeField(null=True, blank=True)
     connection_version = models.PositiveIntegerField(default=1)

@@ -12,6 +12,8 @@ from apps.organizations.models import Organization, Workspace
 EXPIRES_SOON = timedelta(days=14)
 # A Deployment that was deleted is a record; these run somewhere.
 IN_USE = Q(deployments__phase__in=["active", "deleting"])
+# What of a connection ends, by the column that says when.
+EXPIRING = {"credential_expires_at": "credential", "ca_expires_at": "CA certificate"}
 TONES = {"bad": "Out of reach", "warn": "Need care", "idle": "Not tested", "good": "Ready"}
 
 
@@ -22,6 +24,29 @@ class ClusterState:
     tone: str
     word: str
     message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expiry:
+    """When a part of a cluster's connection ends, or ended."""
+
+    what: str
+    at: datetime
+
+    @property
+    def subject(self) -> str:
+        """`what` as the beginning of a sentence."""
+        return f"{self.what[0].upper()}{self.what[1:]}"
+
+
+def expiries_of(cluster: Cluster) -> list[Expiry]:
+    """List what of a cluster's connection ends, the earliest first. No query."""
+    found = [
+        Expiry(what=what, at=at)
+        for column, what in EXPIRING.items()
+        if (at := getattr(cluster, column)) is not None
+    ]
+    return sorted(found, key=lambda one: one.at)
 
 
 def clusters_of(*, organization: Organization) -> ClusterQuerySet:
@@ -38,9 +63,9 @@ def with_tone(clusters: ClusterQuerySet, *, now: datetime) -> Any:
     return clusters.annotate(
         tone=Case(
             When(unreachable_since__isnull=False, then=Value("bad")),
-            When(credential_expires_at__lte=now, then=Value("bad")),
+            When(_expires(now), then=Value("bad")),
             When(is_kubernetes & Q(checked_at=None), then=Value("idle")),
-            When(credential_expires_at__lte=now + EXPIRES_SOON, then=Value("warn")),
+            When(_expires(now + EXPIRES_SOON), then=Value("warn")),
             When(is_usable, then=Value("good")),
             default=Value("warn"),
             output_field=CharField(),
@@ -92,20 +117,20 @@ def state_of(cluster: Cluster, *, now: datetime) -> ClusterState:
     """Return the state of a cluster, from what was seen last. No query."""
     if cluster.unreachable_since is not None:
         return ClusterState(tone="bad", word="Unreachable", message=cluster.last_error)
-    expires_at = cluster.credential_expires_at
-    if expires_at is not None and expires_at <= now:
+    expiry = next(iter(expiries_of(cluster)), None)
+    if expiry is not None and expiry.at <= now:
         return ClusterState(
-            tone="bad", word="Credential expired", message="Replace the credential."
+            tone="bad", word=f"{expiry.subject} expired", message=f"Replace the {expiry.what}."
         )
     if cluster.is_kubernetes and cluster.checked_at is None:
         return ClusterState(tone="idle", word="Not tested")
     if not cluster.is_usable:
         return ClusterState(tone="warn", word="Not ready", message=_first_fault(cluster))
-    if expires_at is not None and expires_at <= now + EXPIRES_SOON:
+    if expiry is not None and expiry.at <= now + EXPIRES_SOON:
         return ClusterState(
             tone="warn",
             word="Ready",
-            message=f"The credential expires on {expires_at.day} {expires_at:%b %Y}.",
+            message=f"The {expiry.what} expires on {expiry.at.day} {expiry.at:%b %Y}.",
         )
     return ClusterState(tone="good", word="Ready")
 
@@ -114,6 +139,10 @@ def permission_rows(cluster: Cluster) -> list[dict[str, Any]]:
     """List the permissions that the last test asked for, those with something missing first."""
     found = cluster.check_result.get("permissions", [])
     return sorted(found, key=lambda one: not one["missing"])
+
+
+def _expires(until: datetime) -> Q:
+    return Q(credential_expires_at__lte=until) | Q(ca_expires_at__lte=until)
 
 
 def _first_fault(cluster: Cluster) -> str:

@@ -69,11 +69,12 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class ProductionSpec:
-    """The effective settings of a Deployment. A size of None is the plane's usual one. The quotas
-    of None are what the plane finds enough for its components and workers; `quota_cpu` is in
-    thousandths of a CPU, `quota_memory` in MiB. `statsd_address` is `host:port`. Proxies are URLs,
-    `no_proxy` hosts with commas. `high_availability` runs two of scheduler, api-server and
-    triggerer at least, on different nodes and in different zones where there are some.
+    """The effective settings of a Deployment. A size of None is the plane's usual one. Disks are
+    the most of ephemeral storage. The quotas of None are what the plane finds enough for its
+    components and workers; `quota_cpu` is in thousandths of a CPU, `quota_memory` in MiB.
+    `statsd_address` is `host:port`. Proxies are URLs, `no_proxy` hosts with commas.
+    `high_availability` runs two of scheduler, api-server and triggerer at least, on different nodes
+    and in different zones where there are some.
     `mesh_opt_out` keeps the sidecars of a mesh out of Jobs, which would never end beside them.
     `workspace_cpu` and `workspace_memory` are the most that all Deployments of a workspace may
     request together; no data plane reads them.
@@ -91,6 +92,10 @@ class ProductionSpec:
     api_server_size: Size | None = None
     dag_processor_size: Size | None = None
     triggerer_size: Size | None = None
+    scheduler_disk_gib: int = 2
+    api_server_disk_gib: int = 2
+    dag_processor_disk_gib: int = 5
+    triggerer_disk_gib: int = 2
     scheduler_replicas: int = 1
     api_server_replicas: int = 1
     dag_processor_replicas: int = 1

@@ -81,6 +81,11 @@ def _credential_ends_soon(deployment: Deployment, at: datetime) -> None:
     Cluster.objects.filter(pk=deployment.cluster_id).update(credential_expires_at=ends)
 
 
+def _ca_ends_soon(deployment: Deployment, at: datetime) -> None:
+    ends = at + CREDENTIAL_SOON + timedelta(seconds=3)
+    Cluster.objects.filter(pk=deployment.cluster_id).update(ca_expires_at=ends)
+
+
 def _cluster_is_away(deployment: Deployment, at: datetime) -> None:
     Cluster.objects.filter(pk=deployment.cluster_id).update(unreachable_since=at, last_error="x")
 
@@ -112,6 +117,7 @@ def _passes_fail(deployment: Deployment, at: datetime) -> None:
         ("revision-failed", _revision_fails),
         ("stopped-retrying", _is_put_aside),
         ("credential-ends", _credential_ends_soon),
+        ("credential-ends", _ca_ends_soon),
         ("out-of-memory", _memory_is_short),
         ("unreachable", _cluster_is_away),
         ("crash-loop", _scheduler_crashes),

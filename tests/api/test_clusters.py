@@ -30,6 +30,7 @@ def test_a_program_registers_a_cluster_and_reads_its_health(program, organizatio
     path = f"/clusters/{made.json()['id']}"
     health = program.get(f"{path}/health").json()
     assert (health["isUsable"], health["missingPermissions"]) == (False, ["secrets: create"])
+    assert health["caExpiresAt"].startswith("2046-")
     FakePlane.store.found = GOOD
     assert program.post(f"{path}/test").json()["isUsable"]
     settings = program.get(f"{path}/settings")

@@ -7,9 +7,11 @@ import json
 import time
 from dataclasses import replace
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.utils import timezone
 
 from apps.audit.models import AuditEvent
@@ -20,7 +22,7 @@ from apps.clusters.queries import clusters_of, state_of, with_tone
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Finding, Permission, PlaneCheck
-from tests.clusters.material import CANARY, NOW, SERVER, certificate, kubeconfig
+from tests.clusters.material import CANARY, NOW, SERVER, b64, certificate, kubeconfig
 from tests.conftest import custom_role, make_user, put_role
 from tests.core.pages import check_page
 
@@ -68,6 +70,7 @@ def test_an_owner_registers_a_cluster_by_kubeconfig(browser, organization) -> No
     assert page.status_code == 302
     assert page["Location"] == f"{LIST}{cluster.pk}/"
     assert (cluster.server, cluster.version, cluster.has_keda) == (SERVER, "v1.37.2", True)
+    assert cluster.ca_expires_at == NOW + timedelta(days=365 * 20)
     assert config_for(cluster).connection.token == CANARY
     shown = browser.get(page["Location"]).content.decode()
     assert "KEDA 2.20 is there." in shown
@@ -827,6 +830,60 @@ def test_a_credential_that_ends_soon_is_said_in_time(browser, remote) -> None:
     assert "Credential expired" in browser.get(LIST).content.decode()
 
 
+def test_a_ca_that_ends_soon_is_said_in_time(browser, remote) -> None:
+    own = f"{LIST}{remote.pk}/"
+    assert "CA certificate expires" not in browser.get(own).content.decode()
+
+    for days, says in ((3, "The CA certificate expires on"), (-3, "CA certificate expired")):
+        Cluster.objects.update(ca_expires_at=timezone.now() + timedelta(days=days))
+        for path in (LIST, own):
+            assert says in browser.get(path).content.decode()
+
+    assert "Replace the CA certificate." in browser.get(LIST).content.decode()
+
+
+def test_the_next_test_of_a_cluster_learns_when_its_ca_ends(browser, remote) -> None:
+    assert remote.ca_expires_at is None, "as of one that was registered before this was kept"
+
+    browser.post(f"{LIST}{remote.pk}/check/")
+
+    remote.refresh_from_db()
+    assert remote.ca_expires_at == NOW + timedelta(days=365 * 20)
+    assert "CA certificate expires" in browser.get(f"{LIST}{remote.pk}/").content.decode()
+
+
+def test_the_end_of_a_ca_is_filled_in_for_clusters_that_are_there(remote, cluster) -> None:
+    """Tests are run by people: a cluster may see none before its CA ends."""
+    import_module("apps.clusters.migrations.0015_ca_expires_at").fill(apps, None)
+
+    remote.refresh_from_db()
+    cluster.refresh_from_db()
+    assert remote.ca_expires_at == NOW + timedelta(days=365 * 20)
+    assert cluster.ca_expires_at is None
+
+
+def test_a_new_ca_beside_the_old_one_ends_the_warning(browser, remote) -> None:
+    old, new = certificate("old", days=10), certificate("new", days=900)
+    Cluster.objects.update(ca_certificate=old, ca_expires_at=NOW + timedelta(days=10))
+    both = kubeconfig(cluster={"certificate-authority-data": b64(old + new)})
+
+    page = browser.post(f"{LIST}{remote.pk}/credential/", {"kubeconfig": both})
+
+    assert page.status_code == 302
+    remote.refresh_from_db()
+    assert remote.ca_expires_at == NOW + timedelta(days=900)
+
+
+def test_what_ends_first_is_said(remote) -> None:
+    now = timezone.now()
+    remote.credential_expires_at = now + timedelta(days=3)
+    remote.ca_expires_at = now + timedelta(days=2)
+    assert state_of(remote, now=now).message.startswith("The CA certificate expires on")
+
+    remote.credential_expires_at = now - timedelta(days=1)
+    assert state_of(remote, now=now).word == "Credential expired"
+
+
 def test_members_look_and_change_nothing(bob, alice, remote, client_of, make_deployment) -> None:
     make_deployment(cluster=remote, name="etl-prod")
     client = client_of(bob)
@@ -905,6 +962,12 @@ def test_the_state_that_filters_a_fleet_is_the_one_that_is_shown(
             None,
             now - timedelta(days=1),
             now + timedelta(days=3),
+            now + timedelta(days=90),
+        ),
+        "ca_expires_at": (
+            None,
+            now - timedelta(days=2),
+            now + timedelta(days=2),
             now + timedelta(days=90),
         ),
         "checked_at": (None, now),

@@ -258,6 +258,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
             check_result=CHECK,
             storage_test=STORAGE_TEST,
             credential_expires_at=timezone.now() + timedelta(days=5),
+            ca_expires_at=timezone.now() + timedelta(days=9),
         ),
         away=registered(
             workspace.organization,

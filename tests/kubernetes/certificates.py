@@ -21,11 +21,11 @@ class Signed:
 
 
 class Authority:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, lasts: timedelta = DAY) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._public = (
-            _builder(self._name, DAY)
+            _builder(self._name, lasts)
             .issuer_name(self._name)
             .public_key(self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

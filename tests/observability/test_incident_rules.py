@@ -252,6 +252,9 @@ def test_rows_tell_of_failed_changes_and_delays(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize(
+    ("column", "subject"), [("credential_expires_at", ""), ("ca_expires_at", "CA certificate")]
+)
+@pytest.mark.parametrize(
     ("left", "found"),
     [
         (timedelta(days=20), None),
@@ -260,18 +263,39 @@ def test_rows_tell_of_failed_changes_and_delays(deployment: Deployment) -> None:
         (timedelta(days=-1), Severity.CRITICAL),
     ],
 )
-def test_a_credential_that_ends_is_told_in_time(
-    left: timedelta, found: Severity | None, make_deployment: Callable[..., Deployment]
+def test_a_credential_or_ca_that_ends_is_told_in_time(
+    left: timedelta,
+    found: Severity | None,
+    column: str,
+    subject: str,
+    make_deployment: Callable[..., Deployment],
+) -> None:
+    deployment = make_deployment()
+    deployment.cluster = registered(deployment.workspace.organization, **{column: NOW + left})
+    observe(deployment)
+
+    told = [(one.severity, one.subject) for one in findings(seen(deployment, now=NOW))]
+
+    assert told == ([(found, subject)] if found else [])
+
+
+def test_a_credential_and_a_ca_that_end_are_two_incidents(
+    make_deployment: Callable[..., Deployment],
 ) -> None:
     deployment = make_deployment()
     deployment.cluster = registered(
-        deployment.workspace.organization, credential_expires_at=NOW + left
+        deployment.workspace.organization,
+        credential_expires_at=NOW + timedelta(days=3),
+        ca_expires_at=NOW,
     )
     observe(deployment)
 
-    told = [one.severity for one in findings(seen(deployment, now=NOW))]
+    told = [one.title for one in findings(seen(deployment, now=NOW))]
 
-    assert told == ([found] if found else [])
+    assert told == [
+        "The CA certificate of eu-1 has expired",
+        "The credential of eu-1 expires soon",
+    ]
 
 
 def test_a_runtime_without_support_is_told(make_deployment: Callable[..., Deployment]) -> None:

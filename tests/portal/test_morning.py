@@ -104,6 +104,7 @@ def test_what_ends_soon_is_shown_to_those_who_may_see_it(
         kind="local",
         name="eu-central",
         credential_expires_at=now - timedelta(days=1),
+        ca_expires_at=soon,
     )
     deployment.applied.config["runtime"] = runtimes()[-1].version
     deployment.applied.save()
@@ -114,6 +115,7 @@ def test_what_ends_soon_is_shown_to_those_who_may_see_it(
     assert f"Workspace Member of {bob}" in text
     assert "Later" not in text
     assert "Credential of the cluster" in text
+    assert "CA certificate of the cluster" in text
     theirs = text_of(client_of(bob))
     assert "Workspace Member of" in theirs
     assert "API token Deployer" not in theirs

@@ -77,6 +77,7 @@ class ClusterHealth(Shape):
     version: str | None = None
     checked_at: datetime | None = None
     credential_expires_at: datetime | None = None
+    ca_expires_at: datetime | None = None
     findings: list[ClusterFinding]
     missing_permissions: list[str]
     storage_findings: list[ClusterFinding]
@@ -282,6 +283,7 @@ def _health(cluster: Cluster) -> ClusterHealth:
         version=cluster.version or None,
         checked_at=cluster.checked_at,
         credential_expires_at=cluster.credential_expires_at,
+        ca_expires_at=cluster.ca_expires_at,
         findings=[_finding(one) for one in cluster.check_result.get("findings", [])],
         missing_permissions=[
             f"{one['what']}: {', '.join(one['missing'])}" for one in rows if one["missing"]

@@ -29,6 +29,7 @@ from apps.clusters.connections.sources import Source
 from apps.clusters.models import Cluster
 from apps.core.errors import Conflict, Invalid, PortalError, Refused
 from apps.dataplane.kubernetes.api.addresses import AddressRefused
+from apps.dataplane.kubernetes.api.tls import ca_ends_at
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.status import PlaneCheck
 from apps.organizations.models import Organization
@@ -324,7 +325,8 @@ def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
     now = timezone.now()
     result = stored_form(check)
     cluster.checked_at, cluster.check_result = now, result
-    columns = ["checked_at", "check_result"]
+    cluster.ca_expires_at = ca_ends_at(cluster.ca_certificate)
+    columns = ["checked_at", "check_result", "ca_expires_at"]
     if not check.version:
         return columns
     cluster.version, cluster.seen_at = result["version"][:60], now

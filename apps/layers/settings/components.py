@@ -16,6 +16,18 @@ def _size(component: str, label: str, what: str) -> Setting:
     )
 
 
+def _disk(component: str, label: str, usual: str, what: str) -> Setting:
+    return Setting(
+        name=f"{component}_disk_gib",
+        label=f"{label} disk in GiB",
+        group="Sizes",
+        kind=NumberKind(floor=1, ceiling=100),
+        default=usual,
+        help=what,
+        restarts="components",
+    )
+
+
 def _replicas(component: str, label: str, most: int, what: str) -> Setting:
     return Setting(
         name=f"{component}_replicas",
@@ -33,6 +45,16 @@ COMPONENTS = (
     _size("api_server", "API server", "It serves the web interface, and tasks that run."),
     _size("dag_processor", "DAG processor", "It parses as many files at once as it has CPUs."),
     _size("triggerer", "Triggerer", "Medium for more than a thousand deferred tasks."),
+    _disk(
+        "scheduler",
+        "Scheduler",
+        "2",
+        "The most of ephemeral storage. With the local executor, where tasks run there, 10 at "
+        "least.",
+    ),
+    _disk("api_server", "API server", "2", "The most of ephemeral storage."),
+    _disk("dag_processor", "DAG processor", "5", "The most of ephemeral storage, as of bundles."),
+    _disk("triggerer", "Triggerer", "2", "The most of ephemeral storage."),
     Setting(
         name="high_availability",
         label="High availability",

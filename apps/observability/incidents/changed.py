@@ -6,12 +6,14 @@ What was looked at is remembered in the process. A row that it misses is evaluat
 every 30 seconds.
 """
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
 
+from apps.clusters.queries import EXPIRING
 from apps.deployments.models import Deployment, Phase
 from apps.observability.incidents.detectors.portal import CREDENTIAL_NOW, CREDENTIAL_SOON
 from apps.observability.incidents.detectors.seen import OLD_ON_A_CLUSTER, OLD_ON_THIS_MACHINE
@@ -19,6 +21,7 @@ from apps.observability.incidents.evaluation import BATCH, evaluate_some
 from apps.observability.incidents.hysteresis import ONE_EVALUATION
 from apps.observability.incidents.models import Incident
 
+_ENDS = tuple(f"cluster__{column}" for column in EXPIRING)
 # What says that something of what detectors read was stored anew.
 _READ = (
     "phase",
@@ -61,22 +64,23 @@ class ChangedDeployments:
 
 def _versions(now: datetime) -> dict[int, tuple[Any, ...]]:
     rows = Deployment.objects.exclude(phase=Phase.DELETED).values_list(
-        "pk", "observed_at", "cluster__credential_expires_at", *_READ
+        "pk", "observed_at", *_ENDS, *_READ
     )
     today = timezone.localdate(now)
     return {
-        pk: (*read, seen_at, ends, today, _limits_passed(seen_at, ends, now))
-        for pk, seen_at, ends, *read in rows
+        pk: (*read, seen_at, today, _limits_passed(seen_at, read[: len(_ENDS)], now))
+        for pk, seen_at, *read in rows
     }
 
 
-def _limits_passed(seen_at: datetime | None, ends: datetime | None, now: datetime) -> int:
+def _limits_passed(seen_at: datetime | None, ends: Sequence[datetime | None], now: datetime) -> int:
     """Count the limits of detectors that the clock alone has passed."""
     ages = (
         [now - seen_at > one for one in (OLD_ON_THIS_MACHINE, OLD_ON_A_CLUSTER)] if seen_at else []
     )
-    left = [ends - now <= one for one in (CREDENTIAL_SOON, CREDENTIAL_NOW)] if ends else []
-    return sum(ages) + sum(left) + (ends is not None and ends <= now)
+    limits = (CREDENTIAL_SOON, CREDENTIAL_NOW, timedelta(0))
+    left = [at - now <= one for at in ends if at for one in limits]
+    return sum(ages) + sum(left)
 
 
 def _holding(now: datetime) -> set[int]:

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
+from apps.clusters.queries import EXPIRING
 from apps.deployments.models import Deployment, Phase
 from apps.observability.history.queries import latest
 from apps.observability.incidents import hysteresis
@@ -43,7 +44,7 @@ _READ = (
     "cluster__kind",
     "cluster__unreachable_since",
     "cluster__last_error",
-    "cluster__credential_expires_at",
+    *(f"cluster__{column}" for column in EXPIRING),
     "wanted__number",
     "wanted__state",
     "wanted__summary",

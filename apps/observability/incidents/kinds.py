@@ -269,11 +269,12 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             key="credential-ends",
-            label="Credential of the cluster ends",
+            label="Credential or CA of the cluster ends",
             severity=Severity.WARNING,
             opens=AT_ONCE,
             closes=AT_ONCE,
-            detected="It expires within 14 days (critical from the last two on) or has expired.",
+            detected="The portal's credential there or the CA certificate of the cluster expires "
+            "within 14 days (critical from the last two on) or has expired.",
             is_observed=False,
         ),
         Kind(

@@ -13,6 +13,7 @@ from django.urls import reverse
 from apps.access.scopes import grant_model, models_with_roles
 from apps.accounts.models import User, UserKind
 from apps.clusters.models import Cluster
+from apps.clusters.queries import expiries_of
 from apps.deployments.models import Deployment
 from apps.layers.kinds.certificates import ending
 from apps.layers.models import Layer
@@ -142,15 +143,15 @@ def _full(user: User, organization: Organization | None, since: datetime) -> Que
 
 def _of_clusters(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
     for one in clusters:
-        at = one.credential_expires_at
-        if at is not None and at <= now + SOON:
-            yield End(
-                what="Credential of the cluster",
-                where=one.name,
-                url=reverse("clusters:cluster", args=[one.organization.slug, one.pk]),
-                at=at,
-                tone="bad" if at <= now else "warn",
-            )
+        for expiry in expiries_of(one):
+            if expiry.at <= now + SOON:
+                yield End(
+                    what=f"{expiry.subject} of the cluster",
+                    where=one.name,
+                    url=reverse("clusters:cluster", args=[one.organization.slug, one.pk]),
+                    at=expiry.at,
+                    tone="bad" if expiry.at <= now else "warn",
+                )
 
 
 def _of_ca_bundles(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.kubernetes.api import transport as module
+from apps.dataplane.kubernetes.api.tls import CertificateRefused, ca_ends_at
 from apps.dataplane.kubernetes.api.transport import ConnectionEnded, Transport
 from apps.dataplane.kubernetes.config import Connection
 from tests.kubernetes.certificates import Authority
@@ -25,11 +27,9 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.authority = Authority("transport")
-        signed = self.authority.server("127.0.0.1")
-        file = folder / "server.pem"
-        file.write_text(signed.certificate + signed.key)
+        self._folder = folder
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(file)
+        self.shows_certificate_of(self.authority)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.requests: list[bytes] = []
         self.connections = 0
@@ -46,6 +46,12 @@ class Server:
         self.scripts += [
             one if callable(one) else (lambda sock, data=one: sock.sendall(data)) for one in scripts
         ]
+
+    def shows_certificate_of(self, authority: Authority) -> None:
+        signed = authority.server("127.0.0.1")
+        file = self._folder / "server.pem"
+        file.write_text(signed.certificate + signed.key)
+        self._context.load_cert_chain(file)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -278,6 +284,42 @@ def test_it_talks_only_to_the_server_that_was_meant(
         transport.request("GET", "/x", seconds=5)
 
     assert server.requests == []
+
+
+def test_a_ca_that_has_ended_is_said_with_what_to_do(server: Server) -> None:
+    ended = Authority("transport", lasts=timedelta(minutes=-1))
+    server.shows_certificate_of(ended)
+    transport = Transport(replace(server.connection, ca_certificate=ended.certificate))
+
+    with pytest.raises(CertificateRefused, match="registered with ended on .* gives the new one"):
+        transport.request("GET", "/x", seconds=5)
+
+
+def test_an_ended_ca_beside_its_successor_does_no_harm(server: Server) -> None:
+    ended = Authority("transport", lasts=timedelta(minutes=-1)).certificate
+    both = ended + server.authority.certificate
+    server.answers(OK)
+
+    transport = Transport(replace(server.connection, ca_certificate=both))
+
+    assert transport.request("GET", "/x", seconds=5).status == 200
+    ends_at = ca_ends_at(both)
+    assert ends_at is not None
+    assert ends_at == ca_ends_at(server.authority.certificate)
+    assert ends_at > datetime.now(UTC)
+
+
+def test_a_certificate_that_signs_nothing_does_not_prolong_a_ca() -> None:
+    ca = Authority("short", lasts=timedelta(hours=1))
+    leaf = ca.server("127.0.0.1").certificate
+
+    assert ca_ends_at(leaf + ca.certificate) == ca_ends_at(ca.certificate)
+    assert ca_ends_at(leaf) is not None, "all that is trusted"
+
+
+@pytest.mark.parametrize("text", ["", "none", "-----BEGIN CERTIFICATE-----\nZ2Fy\n", "\ud800"])
+def test_of_what_is_no_certificate_no_end_is_known(text: str) -> None:
+    assert ca_ends_at(text) is None
 
 
 def test_no_proxy_comes_from_the_environment(

@@ -6,6 +6,8 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ObjectStore
 from apps.dataplane.kubernetes.render.components.autoscaling import capacity_of
@@ -70,6 +72,25 @@ def test_a_size_is_what_the_component_gets() -> None:
     environment = found["ConfigMap", "environment"]["data"]
     assert environment["AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES"] == "4"
     assert environment["AIRFLOW__API__WORKERS"] == "2"
+
+
+def test_a_disk_is_what_the_component_may_fill_whatever_its_size() -> None:
+    disks = {"scheduler_disk_gib": 20, "dag_processor_disk_gib": 30}
+    found = rendered(**disks, dag_processor_size=LARGE)
+
+    names = ("scheduler", "dag-processor", "api-server", "triggerer")
+    limits = [container(found, name)["resources"]["limits"] for name in names]
+    assert [one["ephemeral-storage"] for one in limits] == ["20Gi", "30Gi", "2Gi", "2Gi"]
+    assert limits[1]["memory"] == "8Gi"
+
+
+@pytest.mark.parametrize(("chosen", "disk"), [(2, "10Gi"), (40, "40Gi")])
+def test_where_tasks_run_in_the_scheduler_its_disk_is_that_of_a_worker_at_least(
+    chosen: int, disk: str
+) -> None:
+    scheduler = container(rendered("local", scheduler_disk_gib=chosen), "scheduler")
+
+    assert scheduler["resources"]["limits"]["ephemeral-storage"] == disk
 
 
 def test_high_availability_runs_two_in_different_zones_and_keeps_one_while_nodes_are_drained() -> (

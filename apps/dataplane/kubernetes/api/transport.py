@@ -25,7 +25,7 @@ from apps.dataplane.clouds.tokens import token_for
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.kubernetes.api import deadlines
 from apps.dataplane.kubernetes.api.addresses import allowed_addresses
-from apps.dataplane.kubernetes.api.tls import tls_context
+from apps.dataplane.kubernetes.api.tls import tls_context, untrusted
 from apps.dataplane.kubernetes.api.tunnels import tunnel
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.official_client import Configuration, RESTClientObject
@@ -83,6 +83,7 @@ class Transport:
     def __init__(self, connection: Connection) -> None:
         self.host = urlsplit(connection.server).netloc
         self._root = urlsplit(connection.server).path.rstrip("/")
+        self._ca = connection.ca_certificate
         self._pool = _pool(connection)
         self._identity = connection.identity
         self._headers = {
@@ -159,7 +160,7 @@ class Transport:
             if not isinstance(error, _FAILURES):
                 raise
             failure = TimeoutError() if limit is not None and limit.is_over else error
-            raise unreachable(failure, self.host) from None
+            raise unreachable(failure, self.host, ca=self._ca) from None
 
     def _message(
         self,
@@ -204,15 +205,17 @@ def forget(connection: Connection) -> None:
         transport.close()
 
 
-def unreachable(error: Exception, host: str) -> DataPlaneError:
-    """Return why there was no response; the message holds nothing of the request."""
+def unreachable(error: Exception, host: str, *, ca: str = "") -> DataPlaneError:
+    """Return why there was no response; the message holds nothing of the request. `ca` has the
+    certificates (PEM) that the connection trusts.
+    """
     if isinstance(error, DataPlaneError):
         return error
     where = f"The cluster's API at {host}"
     cause = error.__cause__ or error
     text = str(error)
     if "CERTIFICATE_VERIFY_FAILED" in text or "match" in text and isinstance(cause, ssl.SSLError):
-        return Unreachable(f"{where} presents a certificate that the registered CA did not sign.")
+        return untrusted(where, ca=ca)
     if isinstance(error, urllib3.exceptions.SSLError) or isinstance(cause, ssl.SSLError):
         return Unreachable(f"{where} and the portal cannot agree on a TLS version or cipher.")
     if isinstance(error, urllib3.exceptions.NameResolutionError):

@@ -24,6 +24,7 @@ from apps.dataplane.edge.passing import CHUNK_BYTES, pass_on, redirect_to_slash,
 from apps.dataplane.edge.roles import Ask, Roles
 from apps.dataplane.edge.strangers import guarded, sign_in_first
 from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.kubernetes.api.tls import untrusted
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.proxy.service_proxy import (
     AIRFLOW_PORT,
@@ -155,7 +156,7 @@ async def _answered(request: web.Request, ref: str, connection: Connection) -> w
         return silent(request, error.message)
     except ClientConnectorCertificateError:
         logger.warning("the cluster of %s shows a certificate that is not trusted", ref)
-        message = "The cluster presents a certificate that the registered CA did not sign."
+        message = untrusted("The cluster", ca=connection.ca_certificate).message
         return silent(request, message, tries_again=False)
     except (ClientError, TimeoutError, OSError) as error:
         if IS_TOO_LARGE in request:

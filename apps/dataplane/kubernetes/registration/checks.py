@@ -12,6 +12,7 @@ from apps.dataplane.kubernetes.api.kinds import (
     RULES_REVIEW,
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
+from apps.dataplane.kubernetes.api.tls import CertificateRefused
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.kubernetes.registration import keda_schema, task_pod_policy
@@ -92,7 +93,7 @@ def _failure(error: DataPlaneError, config: ClusterConfig) -> Finding:
     remedy = "Check the address, the CA certificate and the credential."
     if config.connection.identity is not None:
         is_away = isinstance(error, Unreachable) and not isinstance(
-            error, refusals.CredentialRefused
+            error, (refusals.CredentialRefused, CertificateRefused)
         )
         remedy = PRIVATE_ENDPOINT if is_away else ""
     elif isinstance(error, refusals.CredentialRefused):

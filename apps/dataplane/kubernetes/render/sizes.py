@@ -5,7 +5,7 @@ fifteen the most.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.production import ProductionSpec, Size
@@ -75,6 +75,7 @@ DATABASE = Share(cpu_millis=100, most_cpu_millis=2000, memory_mib=512, disk_gib=
 POOLER = Share(cpu_millis=50, most_cpu_millis=1000, memory_mib=128, disk_gib=1)
 EXPORTER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
 BROKER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
+WORKER_DISK_GIB = 10
 # A task in a pod of its own, unless the task asks for more.
 _CORE = {
     "api-server": API_SERVER,
@@ -116,17 +117,27 @@ def limits_of(spec: DeploymentSpec, counts: Mapping[str, int]) -> dict[str, Usag
 
 
 def core_share(component: str, settings: ProductionSpec) -> Share:
-    """Return what a core component gets: its usual share, or that of the size that is set."""
-    usual = _CORE[component]
-    size: Size | None = getattr(settings, f"{component.replace('-', '_')}_size")
+    """Return what a core component gets: its usual share, or that of the size that is set, and the
+    disk that is set.
+    """
+    name = component.replace("-", "_")
+    size: Size | None = getattr(settings, f"{name}_size")
+    disk_gib: int = getattr(settings, f"{name}_disk_gib")
     if size is None:
-        return usual
+        return replace(_CORE[component], disk_gib=disk_gib)
     return Share(
         cpu_millis=max(size.cpu_millis // PROMISED_PART, 1),
         most_cpu_millis=size.cpu_millis,
         memory_mib=size.memory_mib,
-        disk_gib=usual.disk_gib,
+        disk_gib=disk_gib,
     )
+
+
+def scheduler_share(settings: ProductionSpec, executor: ExecutorName) -> Share:
+    """Return what a scheduler gets. The local executor runs tasks there: that of a worker."""
+    if executor == "local":
+        return worker_share("A10", max(settings.scheduler_disk_gib, WORKER_DISK_GIB))
+    return core_share("scheduler", settings)
 
 
 def replicas_of(component: str, settings: ProductionSpec, executor: ExecutorName) -> int:
@@ -236,7 +247,7 @@ def mebibytes(count: int) -> str:
     return f"{count}Mi" if count % 1024 else f"{count // 1024}Gi"
 
 
-def worker_share(size: str, disk_gib: int = 10) -> Share:
+def worker_share(size: str, disk_gib: int = WORKER_DISK_GIB) -> Share:
     """Return what a worker of this size gets. Raises Permanent for an unknown size."""
     found = _BY_NAME.get(size)
     if found is None:

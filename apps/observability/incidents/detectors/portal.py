@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from apps.clusters.queries import expiries_of
 from apps.core.words import duration_in_words
 from apps.deployments.models import RevisionState
 from apps.observability.incidents.detectors.seen import Finding, Seen, finding_of, utc
@@ -88,18 +89,21 @@ def delayed(look: Seen) -> Iterator[Finding]:
 
 def credential_ends(look: Seen) -> Iterator[Finding]:
     cluster = look.deployment.cluster
-    ends = cluster.credential_expires_at
-    if ends is None or ends - look.now > CREDENTIAL_SOON:
-        return
-    is_over = ends <= look.now
-    yield finding_of(
-        "credential-ends",
-        severity=Severity.CRITICAL if ends - look.now <= CREDENTIAL_NOW else Severity.WARNING,
-        title=f"The credential of {cluster.name} {'has expired' if is_over else 'expires soon'}",
-        summary="Without a valid one the portal can neither see nor change this Deployment. "
-        "Airflow goes on.",
-        proof=evidence(facts=[("Cluster", cluster.name), ("Expires", utc(ends))]),
-    )
+    for one in expiries_of(cluster):
+        left = one.at - look.now
+        if left > CREDENTIAL_SOON:
+            return
+        ends = "expires soon" if left > timedelta(0) else "has expired"
+        yield finding_of(
+            "credential-ends",
+            # The credential has no subject: what is told of it stays one incident.
+            subject="" if one.what == "credential" else one.what,
+            severity=Severity.CRITICAL if left <= CREDENTIAL_NOW else Severity.WARNING,
+            title=f"The {one.what} of {cluster.name} {ends}",
+            summary="Without a valid one the portal can neither see nor change this Deployment. "
+            "Airflow goes on.",
+            proof=evidence(facts=[("Cluster", cluster.name), ("Expires", utc(one.at))]),
+        )
 
 
 def runtime_unsupported(look: Seen) -> Iterator[Finding]:

@@ -173,10 +173,7 @@ def _scheduler(target: Target) -> Component:
     return Component(
         name="scheduler",
         args=["scheduler", *(["--skip-serve-logs"] if skips_logs else [])],
-        # With the local executor tasks run there, too.
-        share=sizes.worker_share("A10")
-        if runs_tasks
-        else sizes.core_share("scheduler", target.spec.settings),
+        share=sizes.scheduler_share(target.spec.settings, target.spec.executor),
         replicas=_replicas(target, "scheduler"),
         account=_account_of_scheduler(target),
         grace_seconds=DAY_SECONDS if runs_tasks else 60,
