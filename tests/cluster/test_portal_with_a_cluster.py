@@ -446,4 +446,5 @@ def test_deletion_leaves_nothing(place: Place) -> None:
     eventually(lambda: not place.node.kubectl("get", "pv", "-o", "name").strip(), seconds=30)
     # The page and its stream noticed that the portal was killed under them.
     noticed = ("Failed to fetch", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")
+    noticed += ("ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
     assert [one for one in place.ada.problems if not any(word in one for word in noticed)] == []

@@ -135,9 +135,9 @@ def test_a_burst_scales_from_zero_and_back_and_loses_no_task(world: LocalWorld, 
     most, reasons = 0, set[str]()
     began = time.monotonic()
     while world.run("burst", run_id)["state"] not in ("success", "failed"):
+        reasons.add(reason_of(world, task))
         [seen] = world.plane.observe(ref=world.spec.ref).queues
         most = max(most, seen.workers_ready)
-        reasons.add(reason_of(world, task))
         assert time.monotonic() - began < 150
         time.sleep(1)
     run = world.run("burst", run_id)

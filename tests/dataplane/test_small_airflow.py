@@ -736,19 +736,21 @@ plain()
 def test_a_run_whose_code_was_removed_long_ago_is_started_again(
     world: LocalWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = make_code(tmp_path, {"plain.py": PLAIN.replace("VERSION", "one")})
+    # A DAG of its own: a run of one that was there already may begin with its code of before.
+    source = PLAIN.replace("plain()", "long_ago()")
+    one = make_code(tmp_path, {"long_ago.py": source.replace("VERSION", "one")})
     world.apply(code=one)
-    run_id = world.trigger("plain")
-    world.succeeded("plain", run_id)
+    run_id = world.trigger("long_ago")
+    world.succeeded("long_ago", run_id)
     monkeypatch.setattr(code, "VERSIONS_KEPT", 0)
-    world.apply(code=make_code(tmp_path, {"plain.py": PLAIN.replace("VERSION", "two")}))
+    world.apply(code=make_code(tmp_path, {"long_ago.py": source.replace("VERSION", "two")}))
     folder = Folder(world.home, "open-comet").code
     assert not (folder / one.digest).exists()
 
-    path = f"/api/v2/dags/plain/dagRuns/{run_id}"
+    path = f"/api/v2/dags/long_ago/dagRuns/{run_id}"
     world.airflow("POST", f"{path}/clear", {"dry_run": False, "only_failed": False})
-    eventually(lambda: world.run("plain", run_id)["tasks"][0]["try_number"] == 2, seconds=60)
-    world.succeeded("plain", run_id)
+    eventually(lambda: world.run("long_ago", run_id)["tasks"][0]["try_number"] == 2, seconds=60)
+    world.succeeded("long_ago", run_id)
 
     said = world.airflow("GET", f"{path}/taskInstances/say/xcomEntries/return_value")
     assert said["value"] == "one"
