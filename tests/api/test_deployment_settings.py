@@ -126,7 +126,7 @@ def test_a_program_names_an_identity_of_those_that_the_cluster_allows(
     assert ("workloadIdentity" in without, without["settings"]) == (False, {})
 
 
-def test_a_program_sees_whom_a_layer_would_reach_and_overwrites_nobody(
+def test_a_program_sees_whom_a_layer_would_reach_and_overwrites_no_one(
     program: Any,
     alice: Any,
     workspace: Any,

@@ -33,7 +33,7 @@ POSTGRES_SETTINGS = {
     "io_method": "sync",  # no I/O worker processes: small databases gain nothing from them
     "max_logical_replication_workers": "0",
     # Tables in shared memory that grow with the connections: 6 MiB less. A dump of the largest
-    # database locks some hundred tables, of 7,000; nobody asks for serializable transactions.
+    # database locks some hundred tables, of 7,000; no one asks for serializable transactions.
     "max_locks_per_transaction": "24",
     "max_pred_locks_per_transaction": "10",
     "autovacuum_max_workers": "2",
