@@ -146,10 +146,11 @@ class CreateForm(forms.Form):
             del self.fields["cluster"]
             offered = (CELERY, LOCAL)
         else:
-            self.fields["cluster"].queryset = usable  # type: ignore[attr-defined]
+            self.fields["cluster"].queryset = usable  # type: ignore[attr-defined]  # a choice field
             self.fields["cluster"].initial = here
             executor.help_text = "Local is for the portal's own machine, Kubernetes for clusters."
-        executor.choices = [(one.name, one.label) for one in offered]  # type: ignore[attr-defined]
+        executors = [(one.name, one.label) for one in offered]
+        executor.choices = executors  # type: ignore[attr-defined]  # a choice field
         choices = [
             (one.version, f"{one.version}, Airflow {one.airflow_version}") for one in runtimes
         ]

@@ -95,7 +95,7 @@ def _shut(connection: Any) -> None:
             connection.disconnect()
 
 
-class Watch(StartStopStep):  # type: ignore[misc]
+class Watch(StartStopStep):  # type: ignore[misc]  # celery is untyped
     """Looks every few seconds, with each connection anew: Celery forgets its timers with one, and
     says only of the first that the worker is ready.
     """

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from oauthlib.oauth2.rfc6749.errors import OAuth2Error  # type: ignore[import-untyped]  # has none
-from oauthlib.oauth2.rfc8628.errors import AccessDenied  # type: ignore[import-untyped]
+from oauthlib.oauth2.rfc8628.errors import AccessDenied  # type: ignore[import-untyped]  # has none
 
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in_first

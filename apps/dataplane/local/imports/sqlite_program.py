@@ -135,7 +135,8 @@ def _write(
 ) -> int:
     names = ", ".join(_quoted(name) for name, _ in columns)
     kinds = [kind for _, kind in columns]
-    rows = connection.execute(f"SELECT {names} FROM {_quoted(table)} NOT INDEXED")  # noqa: S608
+    query = f"SELECT {names} FROM {_quoted(table)} NOT INDEXED"  # noqa: S608 - quoted names
+    rows = connection.execute(query)
     count = told = 0
     for row in rows:
         values = (copied(value, kind) for value, kind in zip(row, kinds, strict=True))
