@@ -16,6 +16,10 @@ class CertificateRefused(Unreachable):
     """The portal does not trust the certificate that the API server presents."""
 
 
+class AuthorityEnded(CertificateRefused):
+    """The CA that a cluster was registered with has ended; the message says what to do."""
+
+
 def tls_context(connection: Connection) -> ssl.SSLContext:
     """Return the TLS settings of a connection, which trust its own CA alone if it names one.
 
@@ -51,7 +55,7 @@ def untrusted(where: str, *, ca: str) -> CertificateRefused:
     """Return why the certificate that an API, called `where`, presents is not trusted."""
     ends_at = ca_ends_at(ca)
     if ends_at is not None and ends_at <= datetime.now(UTC):
-        return CertificateRefused(
+        return AuthorityEnded(
             f"{where} cannot be trusted: the CA certificate that it was registered with ended on "
             f"{ends_at.day} {ends_at:%b %Y}. An owner gives the new one on Credential, on the page "
             "of the cluster."

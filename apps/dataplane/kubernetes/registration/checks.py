@@ -12,7 +12,7 @@ from apps.dataplane.kubernetes.api.kinds import (
     RULES_REVIEW,
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.api.tls import CertificateRefused
+from apps.dataplane.kubernetes.api.tls import AuthorityEnded, CertificateRefused
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.kubernetes.registration import keda_schema, task_pod_policy
@@ -34,9 +34,21 @@ from apps.dataplane.kubernetes.registration.token_renewal import renewal_finding
 from apps.dataplane.status import Finding, Permission, PlaneCheck
 
 OLDEST = (1, 29)
-PRIVATE_ENDPOINT = (
-    "If the endpoint of the cluster is private, the portal needs a way into that network; if the "
-    "cluster was made anew under its name, connect it again on the page Credential."
+_CHECK_ENTRIES = "Check the address, the CA certificate and the credential."
+_MADE_ANEW = "the cluster was made anew under its name, connect it again on the page Credential."
+# The first that fits: with a credential of the cluster, and with an identity of its cloud. Without
+# one, the message itself says what to do.
+_REMEDIES: tuple[tuple[type[DataPlaneError], str, str], ...] = (
+    (AuthorityEnded, "", ""),
+    (refusals.CredentialRefused, "Enter a new token or certificate.", ""),
+    (CertificateRefused, _CHECK_ENTRIES, f"If {_MADE_ANEW}"),
+    (
+        Unreachable,
+        _CHECK_ENTRIES,
+        "If the endpoint of the cluster is private, the portal needs a way into that network; "
+        f"if {_MADE_ANEW}",
+    ),
+    (DataPlaneError, "Try again, or check the log of the cluster's API server.", ""),
 )
 CALL_SECONDS = 4.0
 # Rules that hold in a namespace that does not exist hold in the whole cluster.
@@ -90,16 +102,8 @@ def check_cluster(api: Api, config: ClusterConfig) -> PlaneCheck:
 
 
 def _failure(error: DataPlaneError, config: ClusterConfig) -> Finding:
-    remedy = "Check the address, the CA certificate and the credential."
-    if config.connection.identity is not None:
-        is_away = isinstance(error, Unreachable) and not isinstance(
-            error, (refusals.CredentialRefused, CertificateRefused)
-        )
-        remedy = PRIVATE_ENDPOINT if is_away else ""
-    elif isinstance(error, refusals.CredentialRefused):
-        remedy = "Enter a new token or certificate."
-    elif not isinstance(error, Unreachable):
-        remedy = "Try again, or check the log of the cluster's API server."
+    own, through_cloud = next(remedies for kind, *remedies in _REMEDIES if isinstance(error, kind))
+    remedy = own if config.connection.identity is None else through_cloud
     return Finding(title="Kubernetes API", is_ok=False, detail=error.message, remedy=remedy)
 
 
