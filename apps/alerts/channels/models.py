@@ -1,15 +1,10 @@
-import uuid
-
-from django.conf import settings
 from django.db import models
-from django.db.models.functions import Lower
-from django.utils import timezone
 
 from apps.alerts.channels.kinds import NEEDS, ChannelKind, Needs
-from apps.alerts.places import Placed
+from apps.alerts.receivers import Receiver
 
 
-class Channel(Placed):
+class Channel(Receiver):
     """Where messages go.
 
     `config` may be shown: `to` (addresses of e-mail), `host` (of an address), `region`, `room` (of
@@ -17,42 +12,12 @@ class Channel(Placed):
     and `dag`.
     `sealed` may not: the address and the key, as JSON. A shared one of an organization is offered
     to rules of its workspaces.
-
-    The outbox takes a channel as a whole: `claimed_until` is the lease of the one that sends, and
-    `next_at` is when a channel that failed is tried again.
     """
 
-    key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    name = models.CharField(max_length=80)
     kind = models.CharField(max_length=10, choices=ChannelKind.choices)
     is_shared = models.BooleanField(default=False)
     config = models.JSONField(default=dict)
     sealed = models.BinaryField(null=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    created_at = models.DateTimeField(default=timezone.now)
-
-    claimed_until = models.DateTimeField(null=True, blank=True)
-    next_at = models.DateTimeField(null=True, blank=True)
-    failures = models.PositiveIntegerField(default=0)
-    failing_since = models.DateTimeField(null=True, blank=True)
-    last_error = models.CharField(max_length=300, blank=True)
-    delivered_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                Lower("name"),
-                "organization",
-                "workspace",
-                name="channel_name_unique_in_place",
-                nulls_distinct=False,
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.name
 
     def identity(self, field: str) -> str:
         """Name a sealed field of this row for the cipher."""
