@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+import portal_deferred
 import portal_imports
 import portal_pods
 
@@ -11,6 +12,8 @@ __all__ = ["pod_mutation_hook"]
 
 if "triggerer" in sys.argv[1:2]:
     portal_imports.install()
+if "scheduler" in sys.argv[1:2]:
+    portal_deferred.install()
 
 
 def pod_mutation_hook(pod: Any) -> None:

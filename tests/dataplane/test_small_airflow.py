@@ -808,15 +808,23 @@ def test_what_a_dag_file_prints_can_be_read(world: LocalWorld, tmp_path: Path) -
 
 
 BESIDE = """
+import os
+import time
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import BaseOperator, DAG
 from short_naps import ShortNap
 
 class Napping(BaseOperator):
     def execute(self, context):
+        # What is left of its process ends while the task goes on already.
+        if "VERSION" == "one" and os.fork() == 0:
+            time.sleep(4)
+            os._exit(0)
         self.defer(trigger=ShortNap(), method_name="wake")
 
     def wake(self, context, event=None):
+        if "VERSION" == "one":
+            time.sleep(6)
         return event
 
 with DAG("beside", schedule=None):

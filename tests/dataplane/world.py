@@ -90,7 +90,8 @@ class World:
         said = []
         for task in run["tasks"]:
             log = self.airflow("GET", f"{path}/{task['task_id']}/logs/{task['try_number']}")
-            said.append(f"{task['task_id']} {task['state']}: {log}")
+            last = [line["event"] for line in log["content"][-5:]]
+            said.append(f"{task['task_id']} {task['state']}: {last}")
         return said
 
     def create(self, spec: DeploymentSpec) -> None:

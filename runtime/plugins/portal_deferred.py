@@ -1,0 +1,86 @@
+"""Let a deferred task go on although its executor says late that the part before has ended.
+
+The process of a task that defers may take seconds to end, and its trigger may fire before that. The
+scheduler then hears that the task ended well, sees that it is queued or runs, and fails it as
+killed by others. That event is of the part before, so it is dropped: Airflow up to 3.3.2 does so
+only while the task is scheduled (apache/airflow#72716). A part that really was lost is found by its
+heartbeat, as always.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+RUNNER = "airflow.jobs.scheduler_job_runner"
+GOES_ON = ("scheduled", "queued", "running", "restarting")
+
+log = logging.getLogger(__name__)
+
+
+class RunnerFinder(MetaPathFinder):
+    """Completes the module of the scheduler when it is loaded: the settings come before it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != RUNNER:
+            return None
+        sys.meta_path.remove(self)
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _CompletingLoader(spec.loader)
+        return spec
+
+
+class _CompletingLoader(Loader):
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
+        _complete(module.SchedulerJobRunner)
+
+
+def install() -> None:
+    """Complete the scheduler of this process as soon as it is loaded."""
+    if RUNNER not in sys.modules:
+        sys.meta_path.insert(0, RunnerFinder())
+
+
+def _complete(runner: Any) -> None:
+    process = runner._process_executor_events
+
+    def _process_executor_events(self: Any, executor: Any, session: Any) -> Any:
+        drop_events_of_parts_before(executor.event_buffer, session)
+        return process(self, executor=executor, session=session)
+
+    runner._process_executor_events = _process_executor_events
+
+
+def drop_events_of_parts_before(events: dict[Any, Any], session: Any) -> None:
+    """Drop from what an executor reported the good ends of tasks that go on after a trigger."""
+    ended = [
+        key for key, (state, _) in events.items() if state == "success" and hasattr(key, "run_id")
+    ]
+    if not ended:
+        return
+    from airflow.models.taskinstance import TaskInstance  # noqa: PLC0415 - loaded by then
+    from sqlalchemy import select  # noqa: PLC0415
+
+    columns = ("dag_id", "task_id", "run_id", "try_number", "map_index")
+    goes_on = select(*(getattr(TaskInstance, name) for name in columns)).where(
+        TaskInstance.filter_for_tis(ended),
+        TaskInstance.state.in_(GOES_ON),
+        TaskInstance.next_method.is_not(None),
+    )
+    for row in session.execute(goes_on):
+        # The key is a tuple of these.
+        if events.pop(tuple(row), None) is not None:
+            log.info("%s of %s goes on: its part before ended late.", row.task_id, row.run_id)
