@@ -16,11 +16,12 @@ import stat
 import tempfile
 import time
 import zipfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 
 EXAMPLES = "examples"
 ARCHIVES = ".archives"
+UNFINISHED = ".unpacking-"
 MOST_FILES = 50_000
 MOST_BYTES = 2 * 1024**3
 VERSIONS_KEPT = 20
@@ -91,27 +92,54 @@ def remove_unused(
 ) -> None:
     """Remove versions that no task used for a week and that are not among the last twenty, and
     archives of versions that are gone and that no run has. `of_runs` are the versions of all runs,
-    None where they are not known: then every archive stays.
+    None where they are not known: then every archive stays. What pods that were killed have half
+    unpacked goes after a week.
     """
-    versions = [path for path in code_folder.glob("*") if path.is_dir() and path.name != ARCHIVES]
-    versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     oldest = time.time() - UNUSED_SECONDS
-    for path in versions[VERSIONS_KEPT:]:
-        if path.name != current and path.stat().st_mtime < oldest:
+    versions = sorted(_times(code_folder, DIGEST.fullmatch), reverse=True)
+    for used, path in versions[VERSIONS_KEPT:]:
+        if path.name != current and used < oldest:
             _take_away(path)
+    for begun, path in _times(code_folder, lambda name: name.startswith(UNFINISHED)):
+        if begun < oldest:
+            shutil.rmtree(path, ignore_errors=True)
     if of_runs is None:
         return
     for archive in (code_folder / ARCHIVES).glob("*.zip"):
         if archive.stem not in of_runs and not (code_folder / archive.stem).is_dir():
-            archive.unlink(missing_ok=True)
+            with _going_on(archive):
+                archive.unlink()
+
+
+def _times(code_folder: Path, is_meant: Callable[[str], object]) -> list[tuple[float, Path]]:
+    """Return the folders of some names, with when each was used last."""
+    found = []
+    for path in code_folder.glob("*"):
+        with _going_on(path):
+            if is_meant(path.name) and path.is_dir():
+                found.append((path.stat().st_mtime, path))
+    return found
 
 
 def _take_away(version: Path) -> None:
     """Remove a version as a whole: a run that is started again meanwhile never sees a part of it,
     and unpacks its own.
     """
-    with contextlib.suppress(FileNotFoundError), _unfinished(version.parent) as folder:
+    with _going_on(version), _unfinished(version.parent) as folder:
         version.rename(folder / "code")
+
+
+@contextlib.contextmanager
+def _going_on(path: Path):
+    """Let no file that cannot be removed stop the delivery of code: another pod that shares the
+    volume may have been faster, or the file system refuses it.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("Old code %s stays: %s", path.name, error.strerror)
 
 
 def import_folders(version_folder: Path) -> list[str]:
@@ -140,7 +168,7 @@ def _archive(code_folder: Path, version: str) -> Path:
 def _unfinished(code_folder: Path):
     """Yield a folder beside the versions, and remove it with what is left in it."""
     code_folder.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=code_folder))
+    folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=code_folder))
     try:
         yield folder
     finally:

@@ -123,6 +123,7 @@ def test_variables_replace_defaults(place: Place):
         for key, value in {
             "AIRFLOW__CORE__PARALLELISM": "7",
             "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "3",
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "7200",
             "GREETING": 'a "b" %c\nd',
         }.items()
     )
@@ -131,6 +132,8 @@ def test_variables_replace_defaults(place: Place):
 
     assert environment["AIRFLOW__CORE__PARALLELISM"] == "7"
     assert environment["AIRFLOW__WORKERS__EXECUTION_API_RETRIES"] == "3"
+    assert environment["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"] == "7200"
+    assert environment["AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME"] == "7200"
     assert environment["GREETING"] == 'a "b" %c\nd'
 
 

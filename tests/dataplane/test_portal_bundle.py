@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import sys
 import time
 import zipfile
@@ -332,6 +333,63 @@ def test_a_run_that_is_started_again_while_its_code_goes_never_sees_half_of_it(
 
     assert (again.path / "dag.py").read_text() == "x = 1"
     assert (pod.versions / second).is_dir()
+
+
+def test_old_code_that_another_pod_removes_meanwhile_stops_no_delivery(
+    plugin: ModuleType, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pods that share a volume get new code, and look for old code, within the same seconds."""
+    first = pod.receive(make_archive(dag="x = 1"))
+    pod.bundle()
+    age_all(pod, monkeypatch)
+    is_dir = Path.is_dir
+
+    def there_and_gone(self: Path) -> bool:
+        is_there = is_dir(self)
+        if self.name in (first, ".unpacking-elsewhere"):
+            shutil.rmtree(self, ignore_errors=True)
+        return is_there
+
+    (pod.versions / ".unpacking-elsewhere").mkdir()
+    second = pod.receive(make_archive(dag="x = 2"))
+    monkeypatch.setattr(Path, "is_dir", there_and_gone)
+
+    assert pod.bundle().get_current_version() == second
+    assert pod.unpacked() == [second]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EBUSY, errno.ESTALE])
+def test_old_code_that_the_file_system_does_not_let_go_stops_no_delivery(
+    plugin: ModuleType, pod: Pod, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    first = pod.receive(make_archive(dag="x = 1"))
+    pod.bundle()
+    age_all(pod, monkeypatch)
+    rename, unlink = os.rename, os.unlink
+
+    def refuse(path: Any, *others: Any, **options: Any) -> None:
+        if first in str(path):
+            raise OSError(number, os.strerror(number))
+        (rename if others else unlink)(path, *others, **options)
+
+    monkeypatch.setattr("os.rename", refuse)
+    monkeypatch.setattr("os.unlink", refuse)
+    monkeypatch.setattr(plugin, "versions_of_runs", set)
+    second = pod.receive(make_archive(dag="x = 2"))
+
+    assert pod.bundle().get_current_version() == second
+    assert set(pod.unpacked()) == {first, second}
+
+
+def test_what_a_killed_pod_has_half_unpacked_goes_after_a_week(pod: Pod) -> None:
+    for name, age in ((".unpacking-old", 8 * 86_400), (".unpacking-now", 60)):
+        (pod.versions / name / "code").mkdir(parents=True)
+        os.utime(pod.versions / name, (time.time() - age, time.time() - age))
+
+    digest = pod.receive(make_archive(dag="x = 1"))
+    pod.bundle()
+
+    assert set(pod.unpacked()) == {digest, ".unpacking-now"}
 
 
 def test_an_archive_goes_only_when_no_run_has_its_version(

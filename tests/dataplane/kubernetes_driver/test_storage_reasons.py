@@ -1,13 +1,15 @@
 """What a storage test makes, and how it says why pods could not write."""
 
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig, Connection, ObjectStore
-from apps.dataplane.kubernetes.registration.storage_pods import manifests, volumes_of
+from apps.dataplane.kubernetes.registration.storage_pods import FOLDER, manifests, volumes_of
 from apps.dataplane.kubernetes.registration.storage_reasons import failure_of, pending_reason
 from tests.dataplane.kubernetes_driver.objects import pod, thing, waiting
 from tests.dataplane.kubernetes_render.matrix import make_config as make_full_config
@@ -31,6 +33,7 @@ WORDS = {
     "write error: No space left on device": "The volume is full",
     "write error: Disk quota exceeded": "The volume is full",
     "What another pod wrote did not appear.": "they do not share the volume",
+    "A file was not continued, or a folder not renamed.": "as one made of a bucket cannot",
     "Killed": "The pod that writes a file failed: Killed",
     "": "failed: the cluster does not say why.",
     "\x1b[31m" + "x" * 9000: "…",
@@ -89,6 +92,21 @@ def test_what_keeps_pods_from_writing_is_said(
     assert sentence in detail
     assert remedy
     assert len(detail) < 400
+
+
+@pytest.mark.parametrize("shell", ["mv() { return 1; }", "grep() { return 1; }", ":"])
+def test_what_only_looks_like_a_file_system_is_found_out(shell: str, tmp_path: Path) -> None:
+    (data,) = (volume for volume in volumes_of(CONFIG) if volume.name == "data")
+    ((_, script),) = data.pods
+    program = f"{shell}\n{script.replace(FOLDER, str(tmp_path))}"
+
+    ended = subprocess.run(["bash", "-euc", program], capture_output=True, text=True, check=False)
+
+    if shell == ":":
+        assert (ended.returncode, ended.stderr, [*tmp_path.iterdir()]) == (0, "", [])
+    else:
+        assert ended.returncode == 1
+        assert "as one made of a bucket cannot" in failure_of(failed(ended.stderr), user=999)[0]
 
 
 def test_claims_are_those_that_a_deployment_makes() -> None:

@@ -28,12 +28,18 @@ LEFT_BEHIND = timedelta(minutes=10)
 FOLDER = "/volume"
 SHARE = Share(cpu_millis=10, most_cpu_millis=200, memory_mib=32, disk_gib=1)
 
-_ALONE = f"""cd {FOLDER}
-echo first > portal-test
-grep -q first portal-test
-rm portal-test"""
+# As a delivery of code moves what it has unpacked to its place, and as Airflow goes on with a log.
+# What people mount of a bucket can do neither.
+_AS_AIRFLOW = f"""cd {FOLDER}
+mkdir portal-test-new
+echo first > portal-test-new/file
+if ! {{ echo second >> portal-test-new/file && mv -T portal-test-new portal-test-moved \\
+  && grep -q second portal-test-moved/file; }} 2> /dev/null; then
+  echo 'A file was not continued, or a folder not renamed.' >&2; exit 1
+fi
+rm -r portal-test-moved"""
 # A file system may show a new file of another node half a minute later.
-_FIRST = f"""cd {FOLDER}
+_FIRST = f"""{_AS_AIRFLOW}
 echo first > portal-test-1
 for second in {{1..100}}; do
   if grep -qs second portal-test-2; then rm portal-test-1 portal-test-2; exit 0; fi
@@ -70,7 +76,7 @@ class Volume:
         """The names of its pods, and what each does."""
         if self.is_shared:
             return (f"{self.name}-1", _FIRST), (f"{self.name}-2", _SECOND)
-        return ((f"{self.name}-1", _ALONE),)
+        return ((f"{self.name}-1", _AS_AIRFLOW),)
 
     @property
     def in_words(self) -> str:

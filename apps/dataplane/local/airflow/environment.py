@@ -15,7 +15,7 @@ from pathlib import Path
 from apps.dataplane.local.airflow.metadata.database import deployment_url
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
-from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
+from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES, tokens_that_outlast
 from apps.dataplane.secrets_backend import secrets_backend
 from apps.dataplane.site.telemetry import telemetry
 from apps.dataplane.site.trust import trust
@@ -127,6 +127,7 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         **secrets_backend(str(folder.environment)),
         **restart_mark(spec),
+        **tokens_that_outlast(spec.variables),
     }
     if place.extension:
         fixed["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(place.extension / "plugins")

@@ -43,7 +43,7 @@ from apps.dataplane.kubernetes.render.target import (
     STATSD_PORT,
     Target,
 )
-from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
+from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES, tokens_that_outlast
 from apps.dataplane.secrets_backend import secrets_backend
 from apps.dataplane.site.telemetry import telemetry
 from apps.dataplane.site.trust import trust
@@ -253,6 +253,7 @@ def _fixed(target: Target) -> dict[str, str]:
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         **secrets_backend(ENVIRONMENT),
         **restart_mark(target.spec),
+        **tokens_that_outlast(target.spec.variables),
         **pod_defaults(target),
         # The image's entrypoint would otherwise start a Python with all of Airflow to check the
         # database, also in workers, which have none.
