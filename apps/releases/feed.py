@@ -9,7 +9,6 @@ a newer one is accepted: a feed that is away, forged, older or expired changes n
 """
 
 import base64
-import binascii
 import json
 import logging
 import re
@@ -106,7 +105,7 @@ def opened(document: bytes, *, keys: Sequence[Ed25519PublicKey]) -> dict[str, An
         envelope = json.loads(document)
         payload = base64.b64decode(envelope["payload"], validate=True)
         signature = base64.b64decode(envelope["signature"], validate=True)
-    except (ValueError, KeyError, TypeError, binascii.Error):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise FeedRefused("The feed is not a signed document.") from None
     if not any(_is_signed(key, signature, PREFIX + payload) for key in keys):
         raise FeedRefused("The signature of the feed is of none of the configured keys.")
@@ -160,7 +159,7 @@ def _checked(text: bytes) -> dict[str, Any]:
         found = {name: str(payload[name]) for name in ("issued", "expires")}
         _moment(found["issued"]), _moment(found["expires"])
         return {**found, "serial": int(payload["serial"]), "runtimes": runtimes}
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError):
         raise FeedRefused("The feed is signed, but this portal does not understand it.") from None
 
 

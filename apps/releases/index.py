@@ -92,7 +92,7 @@ def read(page: bytes) -> list[Published]:
             one = _published(file)
             if one is not None:
                 found[one.version] = one
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise IndexUnreadable(
             "The package index does not answer with JSON that has times (PEP 691 and 700)."
         ) from None

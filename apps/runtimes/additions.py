@@ -66,6 +66,6 @@ def _read(path: str, mark: Mark) -> dict[str, Any]:
         return {}
     try:
         data = json.loads(Path(path).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

@@ -148,6 +148,27 @@ class SSOConnection(models.Model):
         return str(self.config.get("entity_id") or self.config.get("issuer") or "")
 
 
+class ReservedKey(models.Model):
+    """The key of a connection that a person has begun to add. The identity provider is told its
+    addresses before it is there, maybe days before.
+    """
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    protocol = models.CharField(max_length=20, choices=SSOConnection.Protocol.choices)
+    key = models.SlugField(max_length=40, unique=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "user", "protocol"], name="one_connection_is_begun"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class LinkProof(models.Model):
     """That a person proved to be the owner of the account which an identity is linked to.
 

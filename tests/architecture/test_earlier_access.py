@@ -32,6 +32,7 @@ STAYS = {
     "account.EmailAddress.user": "it is the proof",
     "socialaccount.SocialAccount.user": "to link one is a proof",
     "sso.ScimRecord.user": "to link one is a proof",
+    "sso.ReservedKey.user": "an address of a connection to come, which does nothing",
     "sso.GroupMember.user": "what an identity provider said at a sign-in",
     "accounts.SignInLink.user": "an operator made it for the owner of the address",
     "sso.BypassLink.created_by": "it opens passwords, of no account in particular",

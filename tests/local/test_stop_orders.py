@@ -19,6 +19,7 @@ from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, State, read_state, read_wanted, save_state
 from apps.dataplane.local.machine import embedded_databases
 from apps.dataplane.local.machine.machine import Machine
+from apps.dataplane.local.machine.supervisor import Program
 from tests.dataplane.specs import make_runtime, make_spec
 from tests.embedded import temporary_home
 from tests.local.test_machine import running, start_program, until
@@ -119,6 +120,32 @@ def test_until_it_begins_the_old_airflow_may_stay(machine: Machine, folder: Fold
 
     assert back.stop(lambda: TASK) == ("skipped", "")
     assert back.step(lambda: pytest.fail("nothing is migrated"))[0] == "skipped"
+
+
+def test_a_migration_that_fails_without_a_word_is_not_explained_by_an_earlier_one(
+    machine: Machine, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.process_logs.mkdir()
+    log = folder.process_logs / "migrate.log"
+    log.write_text("of the one before\n")
+    killed = Program(
+        name=f"{REF}--migrate",
+        command=["/bin/sh", "-c", "sleep 1; kill -9 $$"],
+        environment={},
+        directory=folder.path,
+        log_file=log,
+        is_restarted=False,
+        start_seconds=0,
+    )
+    monkeypatch.setattr(f"{Migration.__module__}.migrate_program", lambda **_: killed)
+    upgrade = migration(machine, folder)
+
+    upgrade.step(dict)
+    until(lambda: state_of(machine, killed.name) == "EXITED")
+    with pytest.raises(Permanent, match="was killed, as happens when the machine has no") as raised:
+        upgrade.step(dict)
+
+    assert raised.value.log == ()
 
 
 @pytest.mark.parametrize("executor", ["", "celery", "local"])

@@ -390,6 +390,20 @@ def test_an_identity_provider_that_went_down_during_the_sign_in_is_said(
     assert logged_reason(caplog, page)
 
 
+@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/keys", "/userinfo"])
+def test_what_an_identity_provider_nests_without_end_is_said(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client, path: str
+) -> None:
+    left = client.post(reverse("sso:start", args=[connection.key]))
+    back = provider.authorize(way_out(left))
+    provider.bend = {"nested": path}
+
+    page = words_of(client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}"))
+
+    assert user_of(client) is None
+    assert "sent something that is not OpenID Connect" in page
+
+
 def test_a_server_certificate_that_ended_is_said(
     connection: SSOConnection,
     client: Client,
@@ -448,6 +462,93 @@ def test_what_is_no_certificate_is_refused_at_its_field(text: str) -> None:
         discover(issuer="https://id.example.org", ca=text)
 
     assert refused.value.field == "ca_certificate"
+
+
+def test_a_certificate_may_be_given_without_its_frame_and_with_the_line_ends_of_windows(
+    provider: OpenIDProvider,
+) -> None:
+    pem = make_signer("private").certificate
+    body = "".join(pem.split("-----")[2].split())
+
+    for text in (pem.replace("\n", "\r\n"), body, pem.split("-----")[2], f"\ufeff{pem}"):
+        assert discover(issuer=provider.issuer, ca=text)["ca_certificate"] == pem
+
+
+@pytest.mark.parametrize("more", ["", "/"])
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "{}",
+        "{}/",
+        " {}\n",
+        "{}/.well-known/openid-configuration",
+        "{}/.well-known/openid-configuration/",
+    ],
+)
+def test_an_issuer_is_taken_as_its_server_states_it(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client, pasted: str, more: str
+) -> None:
+    pasted = pasted.format(provider.issuer)
+    provider.issuer += more
+    provider.bend = {
+        "configuration": {
+            name: f"{provider.issuer.rstrip('/')}/{path}"
+            for name, path in (
+                ("authorization_endpoint", "authorize"),
+                ("token_endpoint", "token"),
+                ("userinfo_endpoint", "userinfo"),
+                ("jwks_uri", "keys"),
+            )
+        }
+    }
+
+    config = discover(issuer=pasted)
+    SSOConnection.objects.update(config=config)
+    sign_in(provider, connection, client)
+
+    assert config["issuer"] == provider.issuer
+    assert user_of(client)
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"issuer": "https://login.test/{tenantid}/v2.0"}, "your tenant ID in place of"),
+        ({"issuer": "https://elsewhere.test"}, "is https://elsewhere.test: enter exactly that"),
+        ({"issuer": None}, "enter exactly that"),
+        ({"userinfo_endpoint": None}, "names no usable address as userinfo_endpoint"),
+        ({"jwks_uri": "javascript:x"}, "names no usable address as jwks_uri"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_says_what_to_enter(
+    provider: OpenIDProvider, stated: dict[str, Any], said: str
+) -> None:
+    provider.bend = {"configuration": stated}
+
+    with pytest.raises(Invalid, match=said) as refused:
+        discover(issuer=provider.issuer)
+
+    assert refused.value.field == "issuer"
+
+
+def test_an_address_without_a_configuration_says_what_was_asked_for(
+    provider: OpenIDProvider,
+) -> None:
+    asked = f"{provider.issuer}/oauth2/.well-known/openid-configuration"
+
+    with pytest.raises(Invalid, match=f"status 404. The portal asked for {asked}."):
+        discover(issuer=f"{provider.issuer}/oauth2")
+
+
+def test_a_configuration_that_is_nested_without_end_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "apps.sso.protocols.identity_providers.fetch", lambda url, ca="": b"[" * 1_000_000
+    )
+
+    with pytest.raises(Invalid, match="not an OpenID Connect issuer"):
+        discover(issuer="https://id.example.org")
 
 
 @contextmanager

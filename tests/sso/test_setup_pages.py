@@ -678,6 +678,31 @@ def test_a_connection_gets_the_address_that_was_shown(owner: Client) -> None:
     assert f'value="{key}"' not in following
 
 
+def test_who_comes_back_another_day_finds_the_addresses_that_were_registered(
+    client_of: Callable[[User], Client], alice: User, organization: Organization, bob: User
+) -> None:
+    def shown(client: Client, protocol: str = "openid_connect") -> str:
+        page_of_it = client.get(f"{page('new_connection')}?protocol={protocol}").content.decode()
+        return re.findall(r'name="key" value="([^"]+)"', page_of_it)[0]
+
+    assign_role(
+        actor=alice,
+        user=bob,
+        role=Role.objects.get(key="owner", scope="organization"),
+        on=organization,
+    )
+    before = client_of(alice)
+    first, other_protocol = shown(before), shown(before, "saml")
+    before.logout()
+    again = client_of(alice)
+
+    assert (shown(again), shown(again, "saml")) == (first, other_protocol)
+    assert shown(client_of(bob)) not in (first, other_protocol)
+    connect(again, key=other_protocol)
+    assert shown(again) == first
+    assert shown(again, "saml") != other_protocol
+
+
 @pytest.mark.parametrize("key", ["nordhavn-00000000", "", "../../x"])
 def test_the_form_does_not_choose_the_address_of_a_connection(owner: Client, key: str) -> None:
     response = connect(owner, key=key)

@@ -136,7 +136,7 @@ def _to_slack(channel: Channel, message: Message, thread: str) -> Sent:
     line = judge(answer, masks([token]))
     try:
         said = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         raise SendFailed(f"It answered {line}")

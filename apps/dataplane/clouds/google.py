@@ -63,7 +63,7 @@ def read_key(text: str) -> Account:
         is_good = EMAIL.fullmatch(account.email) and PROJECT.fullmatch(account.project)
         is_good = is_good and found["type"] == "service_account"
         _assertion(account, 0.0)
-    except (ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, jwt.PyJWTError):
         is_good = None
     if not is_good:
         raise Permanent("This is not the JSON key of a Google service account.")

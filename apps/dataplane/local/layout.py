@@ -147,7 +147,7 @@ def read_wanted(folder: Folder) -> Wanted:
         return Wanted(core=data["core"], queues=queues, python=data.get("python", ""))
     except FileNotFoundError:
         return Wanted()
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Permanent(_damaged(folder.scaling)) from error
 
 
@@ -162,7 +162,7 @@ def read_plan(folder: Folder) -> HibernationPlan:
         return plan_from_json(json.loads(folder.hibernation.read_text()))
     except FileNotFoundError:
         return HibernationPlan()
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Permanent(_damaged(folder.hibernation)) from error
 
 
@@ -177,7 +177,7 @@ def read_state(folder: Folder) -> State | None:
         return _known(json.loads(folder.state.read_text()))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Permanent(_damaged(folder.state)) from error
 
 

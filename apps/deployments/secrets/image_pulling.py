@@ -94,6 +94,6 @@ def _entered(row: SecretValue, registry: str) -> Credential | None:
     try:
         kept = json.loads(sealed.open_secret_value(row))
         user, password = str(kept["user"]), str(kept["password"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return Credential(user=user, password=password) if kept.get("registry") == registry else None

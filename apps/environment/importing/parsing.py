@@ -107,7 +107,7 @@ def _scalar(node: yaml.ScalarNode) -> Text:
     elif kind in ("int", "float"):
         try:
             text.typed = json.loads(node.value)
-        except ValueError:
+        except (ValueError, RecursionError):
             text.typed = node.value
     return text
 

@@ -26,14 +26,26 @@ from apps.sso.connections.trust import (
 )
 from apps.sso.encryption import add_encryption_key
 from apps.sso.linking.reach import is_owner
-from apps.sso.models import BypassLink, SSOConnection
+from apps.sso.models import BypassLink, ReservedKey, SSOConnection
 
 # Of the configuration: who gets the client secret.
 RECEIVER_OF_SECRET = ("issuer", "ca_certificate")
 
 
-def new_key(*, organization: Organization) -> str:
-    """Make a key for a connection to come: the identity provider is told its addresses first."""
+def reserve_key(*, actor: User, organization: Organization, protocol: str) -> str:
+    """Return the key of the connection that the actor is adding. It stays the same until the
+    connection is there, so that its addresses can be registered before, in another session, too.
+    """
+    reserved, _ = ReservedKey.objects.get_or_create(
+        organization=organization,
+        user=actor,
+        protocol=protocol,
+        defaults={"key": _new_key(organization)},
+    )
+    return reserved.key
+
+
+def _new_key(organization: Organization) -> str:
     return f"{organization.slug[:24].strip('-')}-{secrets.token_hex(4)}"
 
 
@@ -47,7 +59,7 @@ def create_connection(
     key: str = "",
     **fields: Any,
 ) -> SSOConnection:
-    """Add an identity provider, not enabled yet. Its addresses hold `key`, which `new_key` made if
+    """Add an identity provider, not enabled yet. Its addresses hold `key`, one of `reserve_key` if
     they were told to the identity provider before. `client_secret` is plaintext. Raises Invalid.
     """
     client_secret = fields.pop("client_secret", "")
@@ -56,7 +68,8 @@ def create_connection(
     reason = fields.get("addresses_verified_because", "")
     check_reason(actor=actor, organization=organization, reason=reason)
     check_newcomer_role(actor=actor, organization=organization, key=fields.get("default_role", ""))
-    key = key or new_key(organization=organization)
+    key = key or _new_key(organization)
+    ReservedKey.objects.filter(key=key).delete()
     if SSOConnection.objects.filter(key=key).exists():
         raise Invalid("This connection was added already, in another tab.")
     connection = SSOConnection(

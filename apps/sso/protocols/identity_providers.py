@@ -88,40 +88,74 @@ def fetch_metadata(*, url: str, now: datetime) -> dict[str, Any]:
     """Fetch SAML metadata once, guarded, and return what `read_metadata` does; raises Invalid."""
     check_url(url, field="metadata_url")
     try:
-        xml = fetch(url)
-    except OutgoingFailed as error:
+        return read_metadata(xml=fetch(url), now=now)
+    except (OutgoingFailed, Invalid) as error:
         raise Invalid(error.message, field="metadata_url") from None
-    return read_metadata(xml=xml, now=now)
 
 
 def discover(*, issuer: str, ca: str = "") -> dict[str, Any]:
-    """Read the discovery document of an issuer; return `issuer` and `scopes`, those to request, and
-    `ca_certificate` if one was given: the authority of its server, in PEM.
+    """Read the discovery document of an issuer; return `issuer` as the document states it, and
+    `scopes`, those to request, and `ca_certificate` if one was given: the authority of its server,
+    in PEM. `issuer` may be the address of the document, and lack a slash at the end or have one.
 
     Raises Invalid.
     """
     ca = read_ca(ca)
-    issuer = issuer.strip()
-    check_url(issuer, field="issuer")
-    try:
-        found = json.loads(fetch(issuer.rstrip("/") + WELL_KNOWN, ca=ca))
-    except OutgoingFailed as error:
-        raise Invalid(error.message, field="issuer") from None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise Invalid("That address is not an OpenID Connect issuer.", field="issuer")
-    if found.get("issuer") != issuer:
-        raise Invalid(
-            f"The issuer of this server is {str(found.get('issuer'))[:200]}: enter exactly that.",
-            field="issuer",
-        )
+    place = issuer.strip().rstrip("/").removesuffix(WELL_KNOWN).rstrip("/")
+    check_url(place, field="issuer")
+    found = _configuration(configuration_address(place), ca)
+    stated = _issuer_in(found, place)
     for name in ENDPOINTS:
-        check_url(str(found.get(name) or ""), field="issuer")
+        _check_endpoint(found, name)
     offered = found.get("scopes_supported")
     has_groups = isinstance(offered, list) and "groups" in offered
     scopes = [*SCOPES, "groups"] if has_groups else list(SCOPES)
-    return {"issuer": issuer, "scopes": scopes, **({"ca_certificate": ca} if ca else {})}
+    return {"issuer": stated, "scopes": scopes, **({"ca_certificate": ca} if ca else {})}
+
+
+def configuration_address(issuer: str) -> str:
+    """Return where the discovery document of an issuer is, which has one slash before its name:
+    OpenID Connect Discovery 1.0, section 4.
+    """
+    return issuer.rstrip("/") + WELL_KNOWN
+
+
+def _configuration(url: str, ca: str) -> dict[str, Any]:
+    try:
+        found = json.loads(fetch(url, ca=ca))
+    except OutgoingFailed as error:
+        raise Invalid(f"{error.message} The portal asked for {url}.", field="issuer") from None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Invalid("That address is not an OpenID Connect issuer.", field="issuer")
+    return found
+
+
+def _issuer_in(found: dict[str, Any], place: str) -> str:
+    stated = str(found.get("issuer"))
+    if "{" in stated:
+        raise Invalid(
+            "This address is that of every organization at this provider. Enter the one of yours: "
+            "at Microsoft Entra it has your tenant ID in place of “common”.",
+            field="issuer",
+        )
+    if stated.rstrip("/") != place or len(stated) > LONGEST_URL:
+        raise Invalid(
+            f"The issuer of this server is {stated[:200]}: enter exactly that.", field="issuer"
+        )
+    return stated
+
+
+def _check_endpoint(found: dict[str, Any], name: str) -> None:
+    try:
+        check_url(str(found.get(name) or ""), field="issuer")
+    except Invalid:
+        raise Invalid(
+            f"The configuration of this provider names no usable address as {name}, which "
+            "sign-in needs. Ask its administrator for it.",
+            field="issuer",
+        ) from None
 
 
 def read_ca(text: str) -> str:
@@ -130,7 +164,8 @@ def read_ca(text: str) -> str:
     if not text:
         return ""
     try:
-        found = x509.load_pem_x509_certificates(text.encode())
+        is_pem = "-----BEGIN" in text
+        found = x509.load_pem_x509_certificates((text if is_pem else _in_pem(text)).encode())
     except ValueError:
         raise Invalid(
             "This is no certificate. It begins with -----BEGIN CERTIFICATE-----.",
@@ -195,5 +230,5 @@ def _end_of(text: str) -> datetime:
 
 
 def _in_pem(text: str) -> str:
-    body = "\n".join(textwrap.wrap(text, 64))
+    body = "\n".join(textwrap.wrap("".join(text.split()), 64))
     return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"

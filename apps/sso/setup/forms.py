@@ -181,7 +181,7 @@ class OIDCForm(ConnectionForm):
         label="Issuer",
         max_length=500,
         widget=forms.URLInput(),
-        help_text="Exactly as the identity provider states it.",
+        help_text="As the identity provider states it, or the address of its configuration.",
     )
     ca_certificate = forms.CharField(
         label="CA certificate of its server",

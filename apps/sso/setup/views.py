@@ -32,7 +32,6 @@ from apps.sso.setup.forms import FORMS, SHARED, ConnectionForm, ProtocolForm
 from apps.sso.sign_in.views import leave_for_test
 
 MANAGE = "organization.sso.manage"
-RESERVED = "sso_key"
 ADDRESS_CHANGED = (
     "The addresses below have changed, because another connection was begun or added in the "
     "meantime. Register them with the identity provider, then send the form again."
@@ -49,8 +48,9 @@ def new_connection(request: HttpRequest, organization: Organization) -> HttpResp
     if protocol not in FORMS:
         context = {"organization": organization, "form": ProtocolForm()}
         return render(request, "sso/connections/choose_protocol.html", context)
-    key = _reserved_key(request, organization, protocol)
-    roles = roles_of_newcomers(actor=request_user(request), organization=organization)
+    user = request_user(request)
+    key = services.reserve_key(actor=user, organization=organization, protocol=protocol)
+    roles = roles_of_newcomers(actor=user, organization=organization)
     form = FORMS[protocol](request.POST or None, request.FILES or None, roles=roles)
     _refuse_stale(request, form)
     if request.POST.get("key", key) != key:
@@ -58,13 +58,12 @@ def new_connection(request: HttpRequest, organization: Organization) -> HttpResp
     if is_submitted(request, form):
         with errors_shown_in(form):
             connection = services.create_connection(
-                actor=request_user(request),
+                actor=user,
                 organization=organization,
                 protocol=protocol,
                 key=key,
                 **form.cleaned_fields,
             )
-            del request.session[RESERVED]
             messages.success(request, "Connection added. Test it, then enable it.")
             return _to(connection)
     to_come = SSOConnection(organization=organization, key=key, protocol=protocol)
@@ -185,17 +184,6 @@ def delete_connection(
         return render(request, "sso/connections/delete_connection.html", context, status=422)
     messages.success(request, f"{found} is removed.")
     return redirect("sso:overview", slug=organization.slug)
-
-
-def _reserved_key(request: HttpRequest, organization: Organization, protocol: str) -> str:
-    """Return the key of the connection that this person is adding. It is the same until the
-    connection is there, so that its addresses can be registered before the form is sent.
-    """
-    reserved = request.session.get(RESERVED)
-    if not reserved or reserved[:2] != [organization.pk, protocol]:
-        key = services.new_key(organization=organization)
-        reserved = request.session[RESERVED] = [organization.pk, protocol, key]
-    return str(reserved[2])
 
 
 def _addresses(connection: SSOConnection) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from apps.sso.connections.services import client_secret_of
 from apps.sso.linking.reach import is_reached
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.failures import NOT_ASKED, explain
+from apps.sso.protocols.identity_providers import configuration_address
 from apps.sso.protocols.outgoing import GuardedSession
 from apps.sso.provider import (
     AUTHENTICATED_AT,
@@ -178,7 +179,10 @@ def app_of(connection: SSOConnection) -> SocialApp:
         name=connection.name,
         client_id=connection.client_id or connection.key,
         secret=secret,
-        settings={"server_url": connection.config.get("issuer", ""), "oauth_pkce_enabled": True},
+        settings={
+            "server_url": configuration_address(connection.config.get("issuer", "")),
+            "oauth_pkce_enabled": True,
+        },
     )
     app.connection = connection
     return app

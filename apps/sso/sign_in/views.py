@@ -112,7 +112,7 @@ def _leave_for(request: HttpRequest, connection: SSOConnection, **state: Any) ->
         )
         url = redirection["Location"]
         check_url(url.partition("?")[0], field="")
-    except (RequestException, KeyError, ValueError, Invalid) as error:
+    except (RequestException, KeyError, ValueError, RecursionError, Invalid) as error:
         message, reason = explain(error, sent="")
         return problem(request, connection, message, reason=reason)
     return render(request, "sso/sign_in/leaving.html", {"connection": connection, "url": url})
@@ -140,7 +140,7 @@ def callback(request: HttpRequest, connection_key: str) -> HttpResponse:
         response: HttpResponse = view(request)
     except PermissionDenied:
         return problem(request, connection, NOT_ASKED)
-    except (RequestException, KeyError, ValueError, TypeError) as error:
+    except (RequestException, KeyError, ValueError, TypeError, RecursionError) as error:
         # allauth handles errors only after it has read the discovery document.
         message, reason = explain(error, sent="")
         return problem(request, connection, message, reason=reason)

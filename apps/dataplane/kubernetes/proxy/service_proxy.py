@@ -162,7 +162,7 @@ def refusal(status: int, content_type: str, body: bytes) -> Refusal | None:
         return Refusal(status, "")
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     is_status = isinstance(said, dict) and said.get("kind") == "Status"
     if not is_status or said.get("apiVersion") != "v1":

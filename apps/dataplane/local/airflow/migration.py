@@ -27,6 +27,10 @@ from apps.dataplane.spec import DeploymentSpec
 
 COMPONENT = "metadata database"
 LOG_LINES = 30
+KILLED = (
+    " Its process was killed, as happens when the machine has no memory left. Free some, then try "
+    "again."
+)
 
 
 def stop_core(supervisor: Supervisor, folder: Folder, running_tasks: Callable[[], str]) -> Outcome:
@@ -98,6 +102,8 @@ class Migration:
     def _begin(self, surroundings: Callable[[], Surroundings]) -> Outcome:
         self.state.migrating_to = self.wanted
         save_state(self.folder, self.state)
+        # What an earlier migration wrote is no reason of this one, which may end without a word.
+        (self.folder.process_logs / f"{MIGRATE}.log").unlink(missing_ok=True)
         self.supervisor.write(migrate_program(spec=self.spec, around=surroundings()))
         reload_programs(self.supervisor)
         self.supervisor.start(self.name)
@@ -109,8 +115,10 @@ class Migration:
         self.supervisor.remove(self.name)
         reload_programs(self.supervisor)
         if exit_status != 0:
+            # supervisord says so of what a signal ended.
+            killed = KILLED if exit_status < 0 else ""
             raise Permanent(
-                f"The metadata database could not be migrated to Airflow {reached}.",
+                f"The metadata database could not be migrated to Airflow {reached}.{killed}",
                 component=COMPONENT,
                 log=last_lines(self.folder, MIGRATE, LOG_LINES),
             )

@@ -88,7 +88,7 @@ class RuntimeFolder:
         """Return the installer's last report, empty if there is none."""
         try:
             progress: dict[str, Any] = json.loads(self.progress.read_text())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return {}
         return progress
 

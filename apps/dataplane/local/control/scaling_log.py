@@ -71,7 +71,7 @@ def _all(folder: Folder) -> Iterator[ScalingDecision]:
     for line in lines:
         try:
             told = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(told, dict) and (decision := _decision(told)):
             yield decision

@@ -53,7 +53,7 @@ async def ask_portal(session: ClientSession, door: PortalDoor, question: Questio
         ) as answer:
             said = await answer.json() if answer.status == 200 else None
             role = said["role"] if isinstance(said, dict) else None
-    except (ClientError, OSError, ValueError, LookupError) as error:
+    except (ClientError, OSError, ValueError, LookupError, RecursionError) as error:
         raise NoAnswer(type(error).__name__) from None
     if not isinstance(role, str):
         raise NoAnswer("another answer")

@@ -24,7 +24,7 @@ def _change(home: Home, ref: str, port: int | None) -> None:
     with plane_lock(home):
         try:
             routes = json.loads(home.edge_routes.read_text())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
             routes = {}
         if routes.get(ref) == port:
             return

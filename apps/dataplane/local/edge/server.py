@@ -76,7 +76,7 @@ class Routes:
                 self._version = version
         except FileNotFoundError:
             self._ports = {}
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError, RecursionError):
             logger.warning("the edge's routes cannot be read; the last good ones stay in use")
         return self._ports.get(ref)
 

@@ -102,7 +102,7 @@ def _answer(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         raise Permanent(TOO_LONG)
     try:
         said: dict[str, Any] = json.loads(answer.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         said = {"problem": sqlite_program.DAMAGED}
     match said["problem"]:
         case sqlite_program.DAMAGED:

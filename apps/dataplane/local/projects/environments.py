@@ -90,7 +90,7 @@ class Environment:
         try:
             rows = json.loads((self.path / COMPLETE).read_text())["packages"]
             return tuple(Package(**row) for row in rows)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
             return ()
 
 

@@ -296,5 +296,5 @@ def _parse_cursor(cursor: str) -> dict[str, tuple[int, int]]:
     try:
         places = json.loads(cursor) if cursor else {}
         return {str(name): (int(inode), int(offset)) for name, (inode, offset) in places.items()}
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return {}
