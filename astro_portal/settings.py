@@ -321,6 +321,11 @@ DATA_PLANES = {
     "local": "astro_portal.planes.local",
     "kubernetes": "apps.dataplane.kubernetes.plane.KubernetesPlane",
 }
+# What reads Airflows from elsewhere, as `dataplane.imports.preparing.import_database` does.
+IMPORT_READER = "apps.dataplane.imports.preparing.import_database"
+# Where it works, one at a time, and how much may lie there.
+IMPORT_FOLDER = env_str("PORTAL_IMPORT_FOLDER", str(PORTAL_HOME.path / "imports"))
+IMPORT_SCRATCH_BYTES = env_int("PORTAL_IMPORT_SCRATCH_MIB", 0, minimum=0) * 1024**2
 # Where accepted feeds of runtimes lie, and the locks of those that were tested here.
 RUNTIME_FOLDER = env_str("PORTAL_RUNTIME_FOLDER", str(PORTAL_HOME.path / "runtime-feed"))
 # A signed feed of runtimes: an https address, or a file for sites without internet.

@@ -31,6 +31,7 @@ EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 # No process serves them, and browsers would say so.
 HAS_STREAMS = False
 DATA_PLANES = dict.fromkeys(("local", "kubernetes"), "apps.dataplane.fake.plane.FakePlane")
+IMPORT_READER = "apps.dataplane.fake.plane.import_database"
 ACCOUNT_RATE_LIMITS = False
 # No test asks the internet.
 PACKAGE_INDEX = "https://127.0.0.1:9/simple"

@@ -4,11 +4,17 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
-from apps.airflow_imports.queries import import_cluster
+from apps.airflow_imports.queries import this_machine
 from apps.airflow_imports.services import ImportData
 from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for
-from apps.deployments.configuration.options import CELERY, EXECUTORS, LOCAL, ExecutorOption
+from apps.deployments.configuration.options import (
+    CELERY,
+    EXECUTORS,
+    KUBERNETES,
+    LOCAL,
+    ExecutorOption,
+)
 from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import Runtime
 
@@ -138,7 +144,7 @@ class CreateForm(forms.Form):
         self, *args: Any, workspace: Workspace, runtimes: list[Runtime], **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        usable, here = clusters_for(workspace=workspace), import_cluster(workspace)
+        usable, here = clusters_for(workspace=workspace), this_machine(workspace)
         executor = self.fields["executor"]
         offered: tuple[ExecutorOption, ...] = EXECUTORS
         if list(usable) == [here] and "cluster" not in self.data:
@@ -148,7 +154,12 @@ class CreateForm(forms.Form):
         else:
             self.fields["cluster"].queryset = usable  # type: ignore[attr-defined]  # a choice field
             self.fields["cluster"].initial = here
-            executor.help_text = "Local is for the portal's own machine, Kubernetes for clusters."
+            if here is None:
+                offered = (CELERY, KUBERNETES)
+            else:
+                executor.help_text = (
+                    "Local is for the portal's own machine, Kubernetes for clusters."
+                )
         executors = [(one.name, one.label) for one in offered]
         executor.choices = executors  # type: ignore[attr-defined]  # a choice field
         choices = [

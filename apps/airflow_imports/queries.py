@@ -11,9 +11,19 @@ from apps.airflow_imports.models import UNFINISHED, AirflowImport
 from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for
 from apps.deployments.models import Phase, Revision, RevisionState
+from apps.object_stores.models import ObjectStore
+from apps.object_stores.queries import store_for
 from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import Runtime, offered_runtimes
 
+NO_CLUSTER = (
+    "There is no cluster that this workspace can use. An organization owner can register one, or "
+    "give this workspace access to one."
+)
+NO_BUCKET = (
+    "A cluster gets the database from the bucket for backups, and there is none yet. An "
+    "organization owner can add one in Settings, Buckets."
+)
 UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING, RevisionState.FAILED)
 
 
@@ -23,9 +33,20 @@ def imports_of(workspace: Workspace) -> QuerySet[AirflowImport]:
     return rows.select_related("created_by", "deployment", "store").order_by("-created_at", "pk")
 
 
-def import_cluster(workspace: Workspace) -> Cluster | None:
-    """Return the data plane of this machine, None where the workspace has none."""
+def this_machine(workspace: Workspace) -> Cluster | None:
+    """Return the data plane of the portal's own machine, None where the workspace has none."""
     return clusters_for(workspace=workspace).filter(kind=Cluster.Kind.LOCAL).first()
+
+
+def what_is_missing(workspace: Workspace) -> str:
+    """Return what has to be there before a Deployment can be made of any import, "" for nothing."""
+    clusters = list(clusters_for(workspace=workspace))
+    if not clusters:
+        return NO_CLUSTER
+    if not all(one.is_kubernetes for one in clusters):
+        return ""
+    has_bucket = store_for(workspace.organization_id, ObjectStore.Use.BACKUPS) is not None
+    return "" if has_bucket else NO_BUCKET
 
 
 def runtimes_for(airflow_version: str) -> list[Runtime]:

@@ -17,7 +17,7 @@ from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.airflow_imports import jobs
 from apps.airflow_imports.models import UNFINISHED, AirflowImport, ImportState
-from apps.airflow_imports.queries import import_cluster, is_needed, runtimes_for
+from apps.airflow_imports.queries import NO_BUCKET, is_needed, runtimes_for, this_machine
 from apps.airflow_imports.source.options import names_in
 from apps.airflow_imports.source.sealing import ImportSecrets, open_secrets, seal_secrets
 from apps.clusters.models import Cluster
@@ -36,14 +36,7 @@ from apps.organizations.models import Workspace
 MOST_IMPORTS, MOST_UNFINISHED = 20, 3
 KEPT = timedelta(days=7)
 ENCRYPTIONS = ("verified", "unverified", "none")
-NO_PLANE = (
-    "An Airflow from elsewhere is read on the portal's own machine, which this workspace cannot "
-    "use."
-)
-NO_BUCKET = (
-    "A cluster gets the database from the bucket for backups, and there is none yet. An "
-    "organization owner can add one in Settings, Buckets."
-)
+NO_MACHINE = "Choose a cluster: this workspace cannot use the portal's own machine."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +91,6 @@ def begin_import(*, actor: User, workspace: Workspace, data: ImportData) -> Airf
 
 def _save(actor: User, workspace: Workspace, row: AirflowImport) -> None:
     Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
-    if import_cluster(workspace) is None:
-        raise Refused(NO_PLANE)
     rows = AirflowImport.objects.filter(workspace=workspace)
     if rows.filter(state__in=UNFINISHED).count() >= MOST_UNFINISHED:
         raise Refused(f"{MOST_UNFINISHED} Airflows are being read. Wait until one is ready.")
@@ -134,9 +125,9 @@ def create_from_import(
         raise Invalid(
             f"Choose a runtime with Airflow {row.airflow_version} or newer.", field="runtime"
         )
-    cluster = cluster or import_cluster(row.workspace)
+    cluster = cluster or this_machine(row.workspace)
     if cluster is None:
-        raise Refused(NO_PLANE)
+        raise Invalid(NO_MACHINE, field="cluster")
     row.store = _store_for(row.workspace, cluster)
     try:
         [fernet_key] = open_secrets(row).fernet_keys

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from apps.airflow_imports import jobs, queries
 from apps.airflow_imports.work import cleanup, reading, sending, unpausing
+from apps.dataplane.imports.scratch import remove_leftovers
 
 AT_ONCE = 5
 
@@ -15,7 +16,9 @@ AT_ONCE = 5
     time_limit=reading.MOST_SECONDS + 30,
 )
 def read_import(import_id: str, **_newer: Any) -> None:
-    reading.read_import(import_id=import_id, now=timezone.now())
+    if reading.read_import(import_id=import_id, now=timezone.now()):
+        for waiting in queries.waiting_for_a_worker(now=timezone.now(), limit=1):
+            jobs.request_read(waiting)
 
 
 @shared_task(
@@ -37,6 +40,7 @@ def sweep_imports(**_newer: Any) -> None:
     now = timezone.now()
     cleanup.remove_expired(now=now)
     cleanup.remove_stray_files(now=now)
+    remove_leftovers(reading.scratch())
     for import_id in queries.waiting_for_a_worker(now=now, limit=AT_ONCE):
         jobs.request_read(import_id)
     for import_id in sending.wanted_now(now=now):

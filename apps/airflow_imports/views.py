@@ -13,7 +13,7 @@ from apps.accounts.request_user import request_user
 from apps.airflow_imports import services
 from apps.airflow_imports.forms import CreateForm, ImportForm
 from apps.airflow_imports.models import UNFINISHED, AirflowImport, ImportState
-from apps.airflow_imports.queries import import_cluster, imports_of, report_of, runtimes_for
+from apps.airflow_imports.queries import imports_of, report_of, runtimes_for, what_is_missing
 from apps.airflow_imports.source.options import sorted_by_fate
 from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.core.web.htmx import is_fragment
@@ -54,8 +54,7 @@ def new(request: HttpRequest, workspace: Workspace) -> HttpResponse:
                 actor=request_user(request), workspace=workspace, data=form.data_entered()
             )
             return redirect("airflow_imports:detail", workspace.slug, made.pk)
-    problem = "" if import_cluster(workspace) else services.NO_PLANE
-    context = {"workspace": workspace, "form": form, "problem": problem}
+    context = {"workspace": workspace, "form": form, "missing": what_is_missing(workspace)}
     return form_page(request, "airflow_imports/new.html", context, form)
 
 
@@ -120,6 +119,7 @@ def _context(request: HttpRequest, row: AirflowImport) -> dict[str, Any]:
     is_there = deployment is not None and deployment.phase == Phase.ACTIVE
     is_unpausing = "asked" in row.unpause and "done" not in row.unpause
     target = runtimes[0].airflow_version if runtimes else ""
+    is_ready = row.state == ImportState.READY
     return {
         "workspace": row.workspace,
         "one": row,
@@ -130,9 +130,8 @@ def _context(request: HttpRequest, row: AirflowImport) -> dict[str, Any]:
         "found": report_of(row) if row.report else None,
         "fates": sorted_by_fate(row.options, target) if row.options and target else None,
         "target": target,
-        "form": CreateForm(workspace=row.workspace, runtimes=runtimes)
-        if row.state == ImportState.READY
-        else None,
+        "form": CreateForm(workspace=row.workspace, runtimes=runtimes) if is_ready else None,
+        "missing": what_is_missing(row.workspace) if is_ready else "",
         "deployment": deployment if is_there else None,
         "can_run": is_there and request.user.has_perm(RUN, deployment),
         "failed": list(row.unpause.get("failed", {}).items()),

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from apps.dataplane.airflow_token import PORTAL, AirflowUser
-from apps.dataplane.imports.types import ImportedDatabase, ImportSource
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec, DumpTarget, RuntimeSpec
 from apps.dataplane.status import (
@@ -194,18 +193,6 @@ class SupportsBackupsToBuckets(Protocol):
         """Dump the metadata database of a Deployment that runs as `spec` into the parts of
         `target`. Takes up to an hour, so it belongs into a job; Airflow runs on. Raises Permanent
         where a person must act, Temporary where it is to be tried again.
-        """
-        ...
-
-
-@runtime_checkable
-class SupportsImports(Protocol):
-    """A data plane that takes in metadata databases of Airflows from elsewhere."""
-
-    def import_database(self, *, source: ImportSource, path: str) -> ImportedDatabase:
-        """Read a dump or a running server, which is not changed, and write an archive to `path`
-        that `spec.restore` can name. Takes up to hours, so it belongs into a job. Raises Permanent
-        where a person must act, such as with another Fernet key.
         """
         ...
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psycopg
 
+from apps.dataplane.imports.sqlite import ROWS_COME_HERE, SCHEMAS
 from apps.dataplane.imports.versions import HEADS
-from apps.dataplane.local.imports.sqlite import ROWS_COME_HERE, SCHEMAS
 from apps.dataplane.local.machine import embedded_databases
 from tests.airflow_imports.airflow_2_11 import make
 from tests.embedded import running_services

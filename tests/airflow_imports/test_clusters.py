@@ -3,6 +3,7 @@
 import urllib.request
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -403,16 +404,45 @@ def test_an_archive_that_is_gone_is_said(
         wish(deployment)
 
 
-def test_a_workspace_without_this_machine_cannot_bring_one(
+def test_a_portal_without_this_machine_brings_one_to_a_cluster(
     client_of: Callable[[User], Client],
     alice: User,
-    url: str,
+    organization: Organization,
     workspace: Workspace,
-    cluster: Cluster,
-    away: Cluster,
+    server: Server,
+    folder: Path,
+    plane: type[FakePlane],
+) -> None:
+    client, url = client_of(alice), f"/w/{workspace.slug}/imports/"
+    page = client.get(f"{url}new/").content.decode()
+    assert "There is no cluster that this workspace can use" in page
+    assert "Read and check" in page, "it can be read before"
+    row = read(brought(client, url))
+    away = registered(organization)
+    page = client.get(f"{url}{row.pk}/").content.decode()
+    assert "add one in Settings, Buckets" in page
+    assert 'value="local"' not in page, "no cluster has this executor"
+    make_store(server, alice, organization)
+    page = client.get(f"{url}{row.pk}/").content.decode()
+    assert "It has no place yet" not in page
+    assert "There is no" not in client.get(f"{url}new/").content.decode()
+    form = {"name": "shop", "runtime": "3.3.2-1", "executor": "kubernetes"}
+
+    without = client.post(f"{url}{row.pk}/create/", form)
+    created = client.post(f"{url}{row.pk}/create/", {**form, "cluster": away.pk})
+
+    assert without.status_code == 422
+    assert created.status_code == 302, created.content.decode()
+    row.refresh_from_db()
+    send(row)
+    assert server.objects() == {f"imports/{row.pk}.dump": ARCHIVE}
+    assert wish(Deployment.objects.get()).url
+
+
+def test_a_program_names_the_cluster_where_there_is_no_machine(
+    alice: User, row: AirflowImport, cluster: Cluster, away: Cluster, store: ObjectStore
 ) -> None:
     Cluster.objects.filter(pk=cluster.pk).update(is_for_all_workspaces=False)
 
-    page = client_of(alice).get(f"{url}new/").content.decode()
-
-    assert "is read on the portal&#x27;s own machine" in page
+    with pytest.raises(services.Invalid, match="Choose a cluster: this workspace cannot use"):
+        services.create_from_import(actor=alice, row=row, name="shop", runtime="3.3.2-1")

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.airflow_imports import services
+from apps.airflow_imports import jobs, services, tasks
 from apps.airflow_imports.models import AirflowImport, ImportState
 from apps.airflow_imports.source.options import names_in, sorted_by_fate
 from apps.airflow_imports.source.sealing import open_secrets
@@ -23,6 +23,7 @@ from apps.dags import services as dag_services
 from apps.dags.airflow.api import NotInAirflow
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
+from apps.dataplane.imports.scratch import ScratchBusy
 from apps.deployments.models import Deployment, Phase, Revision
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.secrets import sealed
@@ -193,7 +194,7 @@ def test_a_dump_may_be_larger_than_code_but_not_than_its_limit(
     assert "The file is larger than" in response.content.decode()
 
 
-def test_what_the_data_plane_refuses_is_on_the_page(
+def test_what_is_wrong_with_a_database_is_on_the_page(
     client_of: Callable[[User], Client],
     alice: User,
     url: str,
@@ -221,6 +222,29 @@ def test_a_worker_that_was_killed_is_followed_by_another_three_times(
 
     assert row.state == ImportState.FAILED
     assert "cut off three times" in row.failure
+
+
+def test_while_another_is_read_it_waits_and_that_is_no_attempt(
+    client_of: Callable[[User], Client],
+    alice: User,
+    url: str,
+    plane: type[FakePlane],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plane.store.fail("import_database", ScratchBusy("Another Airflow is being read."))
+    asked: list[str] = []
+    monkeypatch.setattr(jobs, "request_read", asked.append)
+    first, second = brought(client_of(alice), url), brought(client_of(alice), url)
+    asked.clear()
+
+    tasks.read_import(str(first.pk))
+
+    first.refresh_from_db()
+    assert (first.state, first.attempts, first.lease_until) == (ImportState.WAITING, 0, None)
+    assert asked == [], "one that waits asks for no other, which would wait, too"
+    tasks.read_import(str(second.pk))
+    assert asked == [str(first.pk)], "its turn comes at once"
+    assert read(first).state == ImportState.READY
 
 
 def test_dags_are_unpaused_with_the_rights_of_whoever_asked(

@@ -12,11 +12,11 @@ import pytest
 from cryptography.fernet import Fernet
 
 from apps.dataplane.errors import Permanent
+from apps.dataplane.imports import sqlite
 from apps.dataplane.imports.types import ImportedDatabase
 from apps.dataplane.imports.versions import HEADS
 from apps.dataplane.local.backups.archives import run_program
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.imports import sqlite
 from tests.airflow_imports.airflow_2_11 import make
 from tests.airflow_imports.test_reading import config, home, read, restored, source_url
 

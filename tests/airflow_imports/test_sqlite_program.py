@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.imports import formats
-from apps.dataplane.local.imports import sqlite, sqlite_program
-from apps.dataplane.local.imports.sqlite_program import copied
+from apps.dataplane.imports import formats, sqlite, sqlite_program
+from apps.dataplane.imports.sqlite_program import copied
 from tests.airflow_imports.airflow_2_11 import make
 
 REAL = gzip.decompress((make.HERE / "airflow.db.gz").read_bytes())

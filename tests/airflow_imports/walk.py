@@ -10,10 +10,13 @@ import psycopg
 from cryptography.fernet import Fernet
 from packaging.version import Version
 
+from apps.dataplane.imports import sqlite
+from apps.dataplane.imports.preparing import import_database
+from apps.dataplane.imports.scratch import Scratch, claimed
+from apps.dataplane.imports.server import throwaway_database
 from apps.dataplane.imports.types import ImportSource
 from apps.dataplane.imports.versions import HEADS
 from apps.dataplane.local.airflow.metadata import database
-from apps.dataplane.local.imports import sqlite
 from apps.dataplane.local.layout import Folder, read_state
 from apps.dataplane.spec import AirflowSecrets, RestoreSpec
 from tests.airflow_imports.airflow_2_11 import make
@@ -43,8 +46,9 @@ def walk_through_import(world: LocalWorld, folder: Path) -> None:
         dump_path=str(make.HERE / "airflow.db.gz"),
         fernet_keys=(Fernet.generate_key().decode(), make.FERNET_KEY),
     )
-    imported = world.plane.import_database(source=source, path=str(archive))
-    assert not database.has_database(world.plane.config, "airflow_import_0a1b")
+    imported = import_database(
+        home=world.home, scratch=_scratch(world), source=source, path=archive
+    )
     came = LocalWorld(home=world.home, plane=world.plane)
     secrets = make_spec().secrets
     came.create(
@@ -91,20 +95,26 @@ def _check_versions(world: LocalWorld) -> None:
 
 def _check_tables(world: LocalWorld) -> None:
     """A SQLite of the newest Airflow is read into the tables that this Airflow itself makes."""
-    config, name = world.plane.config, "airflow_import_tables"
+    config = world.plane.config
     template = config.database_url.rpartition("/")[0] + "/" + database.template_name("3.3.2-1")
     head = next(reversed(HEADS))
-    try:
-        with psycopg.connect(database.begin_import(config, name)) as connection:
-            connection.execute(sqlite.schema_of(head)[0].encode())
-            ours = sqlite.columns_in(connection)
-        with psycopg.connect(template) as connection:
-            real = sqlite.columns_in(connection)
-    finally:
-        database.drop_import(config, name)
+    scratch = _scratch(world)
+    with (
+        claimed(scratch),
+        throwaway_database(world.home, scratch) as url,
+        psycopg.connect(url) as connection,
+    ):
+        connection.execute(sqlite.schema_of(head)[0].encode())
+        ours = sqlite.columns_in(connection)
+    with psycopg.connect(template) as connection:
+        real = sqlite.columns_in(connection)
     assert {table: sorted(real[table]) for table in real} == {
         table: sorted(ours[table]) for table in ours if not table.startswith("ab_")
     }
+
+
+def _scratch(world: LocalWorld) -> Scratch:
+    return Scratch(folder=world.home.path / "imports")
 
 
 def _check(world: LocalWorld) -> None:

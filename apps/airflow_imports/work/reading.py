@@ -1,4 +1,4 @@
-"""The job of an import: claim the row, let the data plane read it, keep what was found.
+"""The job of an import: claim the row, read it into an archive, keep what was found.
 
 A worker that was killed leaves a claim that ends and no archive; another one begins again. The
 source is only read. Its secrets are forgotten as soon as it was read.
@@ -7,22 +7,28 @@ source is only read. Its secrets are forgotten as soon as it was read.
 import logging
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from apps.airflow_imports.models import UNFINISHED, AirflowImport, ImportState
-from apps.airflow_imports.queries import import_cluster
-from apps.airflow_imports.services import KEPT, NO_PLANE
+from apps.airflow_imports.services import KEPT
 from apps.airflow_imports.source.sealing import ImportSecrets, open_secrets, seal_secrets
-from apps.clusters.connections.planes import plane_for
 from apps.core.encryption.crypto import SecretUnreadable
-from apps.dataplane.base import SupportsImports
-from apps.dataplane.errors import DataPlaneError, Permanent
-from apps.dataplane.imports.types import Encryption, FoundAirflow, ImportSource, SourceServer
+from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.imports.scratch import Scratch, ScratchBusy
+from apps.dataplane.imports.types import (
+    Encryption,
+    FoundAirflow,
+    ImportedDatabase,
+    ImportSource,
+    SourceServer,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -34,19 +40,30 @@ INTERRUPTED = "Reading was cut off three times, so it was given up. Bring the Ai
 TOO_LONG = "Reading took longer than two hours, so it was given up."
 
 
-def read_import(*, import_id: str, now: datetime) -> None:
-    """Read one import, unless another worker does. Raises only unexpected errors."""
+def read_import(*, import_id: str, now: datetime) -> bool:
+    """Read one import, unless another worker does, or this machine reads another one. Return
+    whether it was this one. Raises only unexpected errors.
+    """
     row = _claim(import_id, now)
     if row is None:
-        return
+        return False
     try:
         _read(row)
+    except ScratchBusy:
+        _give_back(row)
+        return False
     except SoftTimeLimitExceeded:
         _end(row, failure=TOO_LONG)
     except (DataPlaneError, SecretUnreadable) as error:
         _end(row, failure=getattr(error, "message", "") or str(error))
     else:
         _end(row)
+    return True
+
+
+def scratch() -> Scratch:
+    """Return where this machine reads."""
+    return Scratch(folder=Path(settings.IMPORT_FOLDER), most_bytes=settings.IMPORT_SCRATCH_BYTES)
 
 
 def _claim(import_id: str, now: datetime) -> AirflowImport | None:
@@ -68,13 +85,18 @@ def _claim(import_id: str, now: datetime) -> AirflowImport | None:
     return AirflowImport.objects.select_related("workspace").get(pk=import_id)
 
 
+def _give_back(row: AirflowImport) -> None:
+    """Let the row wait: the next sweep, or the end of the other one, brings it to a worker."""
+    AirflowImport.objects.filter(pk=row.pk).update(
+        state=ImportState.WAITING, lease_until=None, attempts=F("attempts") - 1
+    )
+
+
 def _read(row: AirflowImport) -> None:
-    cluster = import_cluster(row.workspace)
-    plane = plane_for(cluster) if cluster else None
-    if not isinstance(plane, SupportsImports):
-        raise Permanent(NO_PLANE)
     row.archive.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    imported = plane.import_database(source=_source(row), path=str(row.archive))
+    imported: ImportedDatabase = import_string(settings.IMPORT_READER)(
+        home=settings.PORTAL_HOME, scratch=scratch(), source=_source(row), path=row.archive
+    )
     row.airflow_version = imported.found.airflow_version
     row.size_bytes, row.sha256 = imported.size_bytes, imported.sha256
     row.postgres = imported.postgres

@@ -93,8 +93,8 @@ class DumpForm(Shape):
 
 
 class FromImport(Shape):
-    """Without `clusterId` it is on the portal's own machine. A cluster gets the database from the
-    organization's bucket for backups.
+    """Without `clusterId` it is on the portal's own machine, if the workspace can use that. A
+    cluster gets the database from the organization's bucket for backups.
     """
 
     name: str = Field(max_length=60)

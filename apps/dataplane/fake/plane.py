@@ -252,29 +252,6 @@ class FakePlane:
             sha256=hashlib.sha256(content).hexdigest(),
         )
 
-    def import_database(self, *, source: ImportSource, path: str) -> ImportedDatabase:
-        self.store.enter("import_database", source.key)
-        Path(path).write_bytes(b"archive")
-        found = FoundAirflow(
-            airflow_version="2.10.3",
-            versions="2.10.3 to 2.11",
-            database_bytes=10_000_000,
-            counts={"DAGs": 2, "DAG runs": 40, "Connections": 1},
-            dags=(
-                FoundDag(dag_id="orders_daily", file="/dags/shop.py", is_paused=False),
-                FoundDag(dag_id="never_unpaused", file="/dags/shop.py", is_paused=True),
-            ),
-            users=("ada@example.org",),
-            secrets=2,
-        )
-        return ImportedDatabase(
-            found=found,
-            size_bytes=7,
-            sha256=hashlib.sha256(b"archive").hexdigest(),
-            postgres=18,
-            fernet_key="7T512UXSSmBOkpWimFHIVb8jK6lfmSAvx4mO6Arehnc=",
-        )
-
     def lock_runtime(self, *, airflow_version: str) -> str:
         self.store.enter("lock_runtime", airflow_version)
         return f"apache-airflow=={airflow_version} \\\n    --hash=sha256:{'0' * 64}\n"
@@ -461,4 +438,31 @@ def _restarted(before: DeploymentSpec | None, after: DeploymentSpec) -> tuple[st
         f"worker {queue.name}"
         for queue in after.queues
         if concurrency.get(queue.name, queue.concurrency) != queue.concurrency
+    )
+
+
+def import_database(
+    *, home: object, scratch: object, source: ImportSource, path: Path
+) -> ImportedDatabase:
+    """Find the same in every source, as `settings.IMPORT_READER` does; no file is looked at."""
+    FakePlane.store.enter("import_database", source.key)
+    path.write_bytes(b"archive")
+    found = FoundAirflow(
+        airflow_version="2.10.3",
+        versions="2.10.3 to 2.11",
+        database_bytes=10_000_000,
+        counts={"DAGs": 2, "DAG runs": 40, "Connections": 1},
+        dags=(
+            FoundDag(dag_id="orders_daily", file="/dags/shop.py", is_paused=False),
+            FoundDag(dag_id="never_unpaused", file="/dags/shop.py", is_paused=True),
+        ),
+        users=("ada@example.org",),
+        secrets=2,
+    )
+    return ImportedDatabase(
+        found=found,
+        size_bytes=7,
+        sha256=hashlib.sha256(b"archive").hexdigest(),
+        postgres=18,
+        fernet_key="7T512UXSSmBOkpWimFHIVb8jK6lfmSAvx4mO6Arehnc=",
     )

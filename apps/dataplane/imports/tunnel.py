@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from apps.core.outbound.addresses import AddressRefused, NameUnknown, allowed_addresses, connect
 from apps.dataplane.errors import Permanent, Temporary
@@ -47,6 +48,12 @@ def tunnel(server: SourceServer, folder: Path) -> Iterator[None]:
         listener.close()
         thread.join(timeout=5)
         (folder / SOCKET).unlink(missing_ok=True)
+
+
+def socket_url(folder: str, port: int, *, name: str, role: str, password: str) -> str:
+    """Return the URL of a database behind a socket in a folder."""
+    user = f"{quote(role, safe='')}:{quote(password, safe='')}"
+    return f"postgresql://{user}@{quote(folder, safe='')}:{port}/{quote(name, safe='')}"
 
 
 def connected(server: SourceServer) -> socket.socket:

@@ -12,7 +12,6 @@ import psutil
 
 from apps.dataplane.airflow_token import PORTAL, AirflowUser, service_token
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
-from apps.dataplane.imports.types import ImportedDatabase, ImportSource
 from apps.dataplane.local.airflow import api as airflow_api
 from apps.dataplane.local.airflow.logs import log_files, parse_logs
 from apps.dataplane.local.airflow.metadata import database
@@ -32,7 +31,6 @@ from apps.dataplane.local.control.capacity import (
 from apps.dataplane.local.control.deletion import DeletePass
 from apps.dataplane.local.control.observe import Observer
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.imports import preparing
 from apps.dataplane.local.layout import Folder, deployment_lock, read_state, read_wanted
 from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.local.projects import environments, parsing, resolving, runtime_locks
@@ -89,12 +87,6 @@ class LocalPlane:
         """Write a dump of the metadata database; see `dumping.dump_database`."""
         return dumping.dump_database(
             config=self.config, folder=Folder(self.home, ref), path=Path(path)
-        )
-
-    def import_database(self, *, source: ImportSource, path: str) -> ImportedDatabase:
-        """Take in an Airflow from elsewhere; see `preparing.import_database`."""
-        return preparing.import_database(
-            home=self.home, config=self.config, source=source, path=Path(path)
         )
 
     def components(self, *, ref: str) -> tuple[str, ...]:

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 LIMITED = Path(__file__).with_name("limited.py")
 MOST_OUTPUT_BYTES = 256 * 1024
+POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,16 @@ class Ended:
 
 
 def run(
-    command: Sequence[str], *, environment: Mapping[str, str], folder: Path, limits: Limits
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    folder: Path,
+    limits: Limits,
+    check: Callable[[], None] | None = None,
 ) -> Ended:
-    """Run the program with `folder` as its working directory. Its whole group ends with it."""
+    """Run the program with `folder` as its working directory. Its whole group ends with it; `check`
+    ends it by raising.
+    """
     numbers = (limits.cpu_seconds, limits.memory_mib, limits.file_mib)
     limited = [sys.executable, "-I", "-S", str(LIMITED), *map(str, numbers), *command]
     with tempfile.TemporaryFile() as output:
@@ -51,7 +60,7 @@ def run(
         )
         is_late = False
         try:
-            process.wait(timeout=limits.wall_seconds)
+            _follow(process, limits.wall_seconds, check)
         except subprocess.TimeoutExpired:
             is_late = True
         finally:
@@ -60,6 +69,19 @@ def run(
         output.seek(max(0, end - MOST_OUTPUT_BYTES))
         text = output.read().decode("utf-8", "replace")
     return Ended(status=process.returncode, output=text, is_late=is_late)
+
+
+def _follow(
+    process: "subprocess.Popen[bytes]", seconds: int, check: Callable[[], None] | None
+) -> None:
+    """Wait for the end. Raises TimeoutExpired, and what `check` raises."""
+    deadline = time.monotonic() + seconds
+    while check is not None and time.monotonic() < deadline:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=POLL_SECONDS)
+            return
+        check()
+    process.wait(timeout=max(0.0, deadline - time.monotonic()))
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:

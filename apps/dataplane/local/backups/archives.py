@@ -38,8 +38,9 @@ def run_program(
     """
     parts = urlsplit(url)
     password = unquote(parts.password or "")
-    address = f"{parts.username}@{parts.hostname}:{parts.port or 5432}"
-    target = urlunsplit(parts._replace(netloc=address))
+    # Not `hostname`, which is in small letters: a folder with a socket is not.
+    address = parts.netloc.rpartition("@")[2]
+    target = urlunsplit(parts._replace(netloc=f"{parts.username}@{address}"))
     process = subprocess.Popen(
         [str(postgres_binaries(home) / name), "--no-password", "--dbname", target, *arguments],
         env={"PGPASSWORD": password, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"},

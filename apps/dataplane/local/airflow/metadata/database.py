@@ -132,40 +132,6 @@ def finish_restore(config: LocalConfig, folder: Folder) -> None:
         _rename(connection, beside, folder.database)
 
 
-def begin_import(config: LocalConfig, name: str) -> str:
-    """Create an empty database, and a role of the same name that owns nothing else; return its URL
-    for that role.
-    """
-    password = secrets.token_urlsafe(24)
-    with _connect(config) as connection:
-        _drop(connection, name)
-        _ensure_role(connection, name, password)
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 OWNER {}").format(
-                sql.Identifier(name), sql.Identifier(name)
-            )
-        )
-        connection.execute(
-            sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(
-                sql.Identifier(name)
-            )
-        )
-    return _url(config, name=name, role=name, password=password, scheme="postgresql")
-
-
-def drop_import(config: LocalConfig, name: str) -> None:
-    """Drop what `begin_import` made. Nothing happens if it is gone."""
-    with _connect(config) as connection:
-        _drop(connection, name)
-        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
-
-
-def socket_url(folder: str, port: int, *, name: str, role: str, password: str) -> str:
-    """Return the URL of a database behind a socket in a folder."""
-    user = f"{quote(role, safe='')}:{quote(password, safe='')}"
-    return f"postgresql://{user}@{quote(folder, safe='')}:{port}/{quote(name, safe='')}"
-
-
 def database_size(config: LocalConfig, folder: Folder) -> int:
     """Return the size of a Deployment's database in bytes."""
     with _connect(config) as connection:

@@ -16,13 +16,14 @@ import psycopg
 from psycopg import sql
 
 from apps.dataplane.errors import Permanent
+from apps.dataplane.imports import sqlite_program
+from apps.dataplane.imports.scratch import NO_ROOM, RESERVED_BYTES, Scratch
 from apps.dataplane.imports.versions import version_of
 from apps.dataplane.local.airflow.environment import SYSTEM_PATH
-from apps.dataplane.local.imports import sqlite_program
 from apps.dataplane.project_checks.processes import Limits, run
 
 PROGRAM = Path(sqlite_program.__file__)
-SCHEMAS = Path(__file__).resolve().parents[4] / "runtime" / "schemas"
+SCHEMAS = Path(__file__).resolve().parents[3] / "runtime" / "schemas"
 ROWS_COME_HERE = "-- The rows come here.\n"
 LIMITS = Limits(wall_seconds=3_600, cpu_seconds=3_000, memory_mib=4_096, file_mib=32 * 1024)
 CHUNK_BYTES = 1024**2
@@ -36,7 +37,6 @@ NO_AIRFLOW = (
     f"that Airflow ran. {COPY_AGAIN}"
 )
 DAMAGED = f"The SQLite database is damaged or cut off. {COPY_AGAIN}"
-NO_ROOM = "This machine has no room for the database. Free some space, and try again."
 TOO_LARGE = "The SQLite database has far more in it than its size tells, so it was not read."
 TOO_LONG = "Reading the SQLite database took longer than an hour, so it was given up."
 # What has accounts of people is left behind, and not there in each Airflow.
@@ -54,12 +54,13 @@ REFUSED = (
 Columns = dict[str, list[list[str]]]
 
 
-def load_sqlite(*, url: str, path: Path, folder: Path, reserved_bytes: int) -> None:
-    """Fill the empty database at `url` with a file of SQLite. Files go into `folder`; so much of
-    its disk stays free. Raises Permanent; psycopg's errors where the server fails.
+def load_sqlite(*, url: str, path: Path, scratch: Scratch) -> None:
+    """Fill the empty database at `url` with a file of SQLite. Raises Permanent; psycopg's errors
+    where the server fails.
     """
-    job = {"database": str(path), "folder": str(folder), "reserved_bytes": reserved_bytes}
-    head = _answer(folder, {**job, "columns": {}})["head"]
+    folder = scratch.files
+    job = {"database": str(path), "folder": str(folder), "reserved_bytes": RESERVED_BYTES}
+    head = _answer(scratch, {**job, "columns": {}})["head"]
     if not head:
         raise Permanent(NO_AIRFLOW)
     version_of(head)
@@ -67,7 +68,7 @@ def load_sqlite(*, url: str, path: Path, folder: Path, reserved_bytes: int) -> N
     with psycopg.connect(url, connect_timeout=10, options=OPTIONS) as connection:
         connection.execute(before)
         wanted = columns_in(connection)
-        done = _answer(folder, {**job, "columns": wanted})
+        done = _answer(scratch, {**job, "columns": wanted})
         _check_whole(wanted, done["columns"])
         table = ""
         try:
@@ -87,8 +88,9 @@ def schema_of(head: str) -> tuple[str, str]:
     return before, after
 
 
-def _answer(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+def _answer(scratch: Scratch, job: dict[str, Any]) -> dict[str, Any]:
     """Run the program, and return what it answered. Raises Permanent."""
+    folder = scratch.files
     (folder / "job.json").write_text(json.dumps(job))
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
@@ -97,6 +99,7 @@ def _answer(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         environment={"LANG": "C.UTF-8", "PATH": SYSTEM_PATH},
         folder=folder,
         limits=LIMITS,
+        check=scratch.check_room,
     )
     if ended.is_late:
         raise Permanent(TOO_LONG)

@@ -1,10 +1,9 @@
 """Filling a database of its own with what came from elsewhere, as a role that owns nothing else.
 
 What is in a dump is the work of strangers: whatever it runs, it runs with the rights of that role,
-as DAG code does later. The source is only read.
+on a server that has nothing else. The source is only read.
 """
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +13,20 @@ import psycopg
 
 from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.imports import formats
-from apps.dataplane.imports.tunnel import PORT, tunnel
+from apps.dataplane.imports.scratch import NO_ROOM, Scratch
+from apps.dataplane.imports.server import ENDED, throwaway_database
+from apps.dataplane.imports.sqlite import load_sqlite
+from apps.dataplane.imports.tunnel import PORT, socket_url, tunnel
 from apps.dataplane.imports.types import ImportSource, SourceServer
-from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.backups.archives import run_program
-from apps.dataplane.local.backups.dumping import RESERVED_BYTES
-from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.imports.sqlite import NO_ROOM, load_sqlite
 
 NEWEST_SERVER = 18
 READ_ONLY = "-c default_transaction_read_only=on -c statement_timeout=20000"
+NO_MEMORY = (
+    "The database needs more memory than a worker of the portal has. The operator raises it with "
+    "the setting PORTAL_WORKER_MEMORY_MB."
+)
 BROKEN = "The tables of Airflow in it are not as Airflow makes them."
 UNREADABLE = (
     "PostgreSQL could not read the dump: it is damaged, cut off, or made by a newer PostgreSQL "
@@ -33,37 +35,33 @@ UNREADABLE = (
 
 
 @contextmanager
-def loaded(home: Home, config: LocalConfig, source: ImportSource, folder: Path) -> Iterator[str]:
-    """Load a source, and yield the URL of the database, which is dropped afterwards. Files go into
-    `folder`, which no one else may enter. Raises Permanent or Temporary.
+def loaded(home: Home, scratch: Scratch, source: ImportSource) -> Iterator[str]:
+    """Load a source into a server of its own, and yield the URL of the database, which is gone
+    afterwards. Raises Permanent or Temporary.
     """
-    name = f"airflow_import_{source.key}"
-    try:
-        url = database.begin_import(config, name)
+    with throwaway_database(home, scratch) as url:
         if source.server is not None:
-            archive = folder / "source.dump"
-            _dump(home, source.server, archive)
+            archive = scratch.files / "source.dump"
+            _dump(home, scratch, source.server, archive)
             _restore(home, url, archive)
         else:
-            _load_file(home, url, Path(source.dump_path), folder)
+            _load_file(home, scratch, url, Path(source.dump_path))
         yield url
-    finally:
-        database.drop_import(config, name)
 
 
-def _load_file(home: Home, url: str, path: Path, folder: Path) -> None:
+def _load_file(home: Home, scratch: Scratch, url: str, path: Path) -> None:
     kind = formats.format_of(path)
     if kind == "gzip":
-        unpacked = folder / "unpacked"
-        formats.unpack(path, unpacked, lambda: check_room(home))
+        unpacked = scratch.files / "unpacked"
+        formats.unpack(path, unpacked, scratch.check_room)
         path, kind = unpacked, formats.format_of(unpacked)
     if kind == "archive":
         _restore(home, url, path)
     elif kind == "plain":
-        _run_sql(home, url, path, folder)
+        _run_sql(home, scratch, url, path)
     elif kind == "sqlite":
         with failures_told():
-            load_sqlite(url=url, path=path, folder=folder, reserved_bytes=RESERVED_BYTES)
+            load_sqlite(url=url, path=path, scratch=scratch)
     else:
         raise Permanent("The file is compressed twice. Unpack it, and upload it again.")
 
@@ -75,15 +73,14 @@ def _restore(home: Home, url: str, path: Path) -> None:
         "pg_restore",
         [*options, "--exit-on-error", "--single-transaction", str(path)],
         url=url,
-        check=lambda: check_room(home),
     )
     if status != 0:
-        raise Permanent(UNREADABLE, log=lines)
+        raise Permanent(reason_in(lines, UNREADABLE), log=lines)
 
 
-def _run_sql(home: Home, url: str, path: Path, folder: Path) -> None:
-    loadable = folder / "loadable.sql"
-    formats.write_loadable(path, loadable, lambda: check_room(home))
+def _run_sql(home: Home, scratch: Scratch, url: str, path: Path) -> None:
+    loadable = scratch.files / "loadable.sql"
+    formats.write_loadable(path, loadable, scratch.check_room)
     status, lines = run_program(
         home,
         "psql",
@@ -92,13 +89,20 @@ def _run_sql(home: Home, url: str, path: Path, folder: Path) -> None:
             *("--set", "ON_ERROR_STOP=1", "--file", str(loadable)),
         ],
         url=url,
-        check=lambda: check_room(home),
     )
     if status != 0:
-        raise Permanent(UNREADABLE, log=lines)
+        raise Permanent(reason_in(lines, UNREADABLE), log=lines)
 
 
-def _dump(home: Home, server: SourceServer, archive: Path) -> None:
+def reason_in(lines: tuple[str, ...], otherwise: str) -> str:
+    """Return why a program of PostgreSQL failed, by the last lines that it wrote."""
+    text = " ".join(lines)
+    if "No space left" in text:
+        return NO_ROOM
+    return NO_MEMORY if "out of memory" in text else otherwise
+
+
+def _dump(home: Home, scratch: Scratch, server: SourceServer, archive: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="astro-portal-") as place, tunnel(server, Path(place)):
         _check_server(server, place)
         status, lines = run_program(
@@ -109,7 +113,7 @@ def _dump(home: Home, server: SourceServer, archive: Path) -> None:
                 *("--lock-wait-timeout=30s", "--file", str(archive)),
             ],
             url=_url(server, place),
-            check=lambda: check_room(home),
+            check=scratch.check_room,
         )
     if status != 0:
         raise Permanent(
@@ -155,9 +159,7 @@ def _refusal(server: SourceServer, text: str) -> Permanent | Temporary:
 
 
 def _url(server: SourceServer, place: str) -> str:
-    return database.socket_url(
-        place, PORT, name=server.database, role=server.user, password=server.password
-    )
+    return socket_url(place, PORT, name=server.database, role=server.user, password=server.password)
 
 
 @contextmanager
@@ -166,14 +168,10 @@ def failures_told() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.DiskFull:
-        raise Permanent("The disk of the database server is full. Free some space.") from None
+        raise Permanent(NO_ROOM) from None
+    except psycopg.errors.OutOfMemory:
+        raise Permanent(NO_MEMORY) from None
     except psycopg.OperationalError:
-        raise Temporary("The database server of this machine does not answer.") from None
+        raise Temporary(ENDED) from None
     except psycopg.Error:
         raise Permanent(BROKEN) from None
-
-
-def check_room(home: Home) -> None:
-    """Raise Permanent while the disk has too little room."""
-    if shutil.disk_usage(home.path).free < RESERVED_BYTES:
-        raise Permanent(NO_ROOM)

@@ -6,7 +6,6 @@ tasks go on with the triggerer: who brings a database brings code.
 import contextlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import psycopg
@@ -14,12 +13,12 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from psycopg import sql
 
 from apps.dataplane.errors import Permanent
+from apps.dataplane.imports.examining import ENCRYPTED, check_keys, examine, values_of
+from apps.dataplane.imports.loading import failures_told, loaded, reason_in
+from apps.dataplane.imports.scratch import NO_ROOM, RESERVED_BYTES, Scratch, claimed
 from apps.dataplane.imports.types import ImportedDatabase, ImportSource
 from apps.dataplane.local.backups.archives import run_program, sha256_of
-from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.imports.examining import ENCRYPTED, check_keys, examine, values_of
-from apps.dataplane.local.imports.loading import check_room, failures_told, loaded
 
 # Millions of rows are counted; what a hostile database makes of a query ends then, too.
 OPTIONS = "-c statement_timeout=600000 -c search_path=public"
@@ -34,23 +33,20 @@ REFERRING = """
 
 
 def import_database(
-    *, home: Home, config: LocalConfig, source: ImportSource, path: Path
+    *, home: Home, scratch: Scratch, source: ImportSource, path: Path
 ) -> ImportedDatabase:
     """Write an archive of a source to `path`, and return what was found. Takes up to hours. Raises
-    Permanent or Temporary, and leaves nothing then.
+    Permanent or Temporary, ScratchBusy among them, and leaves nothing then.
     """
-    check_room(home)
-    folder = Path(tempfile.mkdtemp(prefix="import-", dir=path.parent))
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
-        with loaded(home, config, source, folder) as url:
+        with claimed(scratch), loaded(home, scratch, source) as url:
             imported = _prepared(home, url, source, unfinished)
         unfinished.rename(path)
         return imported
     except OSError as error:
         raise Permanent(f"The database could not be written: {error.strerror or error}.") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         unfinished.unlink(missing_ok=True)
 
 
@@ -78,10 +74,10 @@ def _prepared(home: Home, url: str, source: ImportSource, unfinished: Path) -> I
             *("--file", str(unfinished)),
         ],
         url=url,
-        check=lambda: check_room(home),
+        check=lambda: _check_room(unfinished),
     )
     if status != 0:
-        raise Permanent("PostgreSQL could not write the archive.", log=lines)
+        raise Permanent(reason_in(lines, "PostgreSQL could not write the archive."), log=lines)
     return ImportedDatabase(
         found=found,
         size_bytes=unfinished.stat().st_size,
@@ -89,6 +85,11 @@ def _prepared(home: Home, url: str, source: ImportSource, unfinished: Path) -> I
         postgres=postgres,
         fernet_key=new_key.decode(),
     )
+
+
+def _check_room(archive: Path) -> None:
+    if shutil.disk_usage(archive.parent).free < RESERVED_BYTES:
+        raise Permanent(NO_ROOM)
 
 
 def _reencrypt(connection: psycopg.Connection, old: MultiFernet, new: Fernet) -> None:
