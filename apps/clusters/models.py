@@ -51,7 +51,7 @@ class Cluster(models.Model):
     What a connection needs is empty for this machine. `credential` and the other names of `SEALED`
     hold ciphertext, opened by `sealed` alone. `credential_expires_at` is empty for one that is
     renewed: by a cloud's library, or as `token_ends_at` and `renew_token_at` say. `ca_expires_at`
-    is when the last certificate of `ca_certificate` does.
+    is when the last certificate of `ca_certificate` does; so are the others of such a name.
     `connection_version` grows with every change of what a plane is made from, so that no process
     keeps using an old one, and `settings_version` with every change for which Deployments that run
     there must be applied again. `check_result` is what
@@ -134,6 +134,7 @@ class Cluster(models.Model):
         max_length=12, choices=DatabaseTls.choices, default=DatabaseTls.PREFER
     )
     database_ca = models.TextField(blank=True)
+    database_ca_expires_at = models.DateTimeField(null=True, blank=True)
     database_size = models.CharField(max_length=12, default="5Gi")
     history_days = models.PositiveSmallIntegerField(default=365)
     image_pull_secret = models.BinaryField(null=True, blank=True)
@@ -141,6 +142,7 @@ class Cluster(models.Model):
     registry_user = models.CharField(max_length=200, blank=True)
     registry_password = models.BinaryField(null=True, blank=True)
     registry_ca = models.TextField(blank=True)
+    registry_ca_expires_at = models.DateTimeField(null=True, blank=True)
     runtime_repository = models.CharField(max_length=300, blank=True)
     package_index = models.CharField(max_length=500, blank=True)
     image_mirror = models.CharField(max_length=300, blank=True, default="", db_default="")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db.models import Case, CharField, Count, Q, Value, When
@@ -12,8 +14,13 @@ from apps.organizations.models import Organization, Workspace
 EXPIRES_SOON = timedelta(days=14)
 # A Deployment that was deleted is a record; these run somewhere.
 IN_USE = Q(deployments__phase__in=["active", "deleting"])
-# What of a connection ends, by the column that says when.
-EXPIRING = {"credential_expires_at": "credential", "ca_expires_at": "CA certificate"}
+# What of a cluster ends, by the column that says when.
+EXPIRING = {
+    "credential_expires_at": "credential",
+    "ca_expires_at": "CA certificate",
+    "database_ca_expires_at": "CA certificate of the database server",
+    "registry_ca_expires_at": "CA certificate of the registry",
+}
 TONES = {"bad": "Out of reach", "warn": "Need care", "idle": "Not tested", "good": "Ready"}
 
 
@@ -28,7 +35,7 @@ class ClusterState:
 
 @dataclass(frozen=True, kw_only=True)
 class Expiry:
-    """When a part of a cluster's connection ends, or ended."""
+    """When a credential or certificate of a cluster ends, or ended."""
 
     what: str
     at: datetime
@@ -40,7 +47,7 @@ class Expiry:
 
 
 def expiries_of(cluster: Cluster) -> list[Expiry]:
-    """List what of a cluster's connection ends, the earliest first. No query."""
+    """List what of a cluster ends, the earliest first. No query."""
     found = [
         Expiry(what=what, at=at)
         for column, what in EXPIRING.items()
@@ -142,7 +149,8 @@ def permission_rows(cluster: Cluster) -> list[dict[str, Any]]:
 
 
 def _expires(until: datetime) -> Q:
-    return Q(credential_expires_at__lte=until) | Q(ca_expires_at__lte=until)
+    ends = (Q(**{f"{column}__lte": until}) for column in EXPIRING)
+    return reduce(or_, ends)
 
 
 def _first_fault(cluster: Cluster) -> str:

@@ -18,6 +18,7 @@ from apps.clusters.connections.services import (
 )
 from apps.clusters.models import SEALED, Cluster
 from apps.clusters.queries import deployments_in_words, deployments_on
+from apps.core.certificates import ca_ends_at
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization, Workspace
 
@@ -63,6 +64,11 @@ APPLIED_AGAIN_FOR = (
 )
 # These as well, of Deployments with a database on that server. A new server is for new ones.
 OF_THE_SERVER = ("database_user", "database_password", "database_sslmode", "database_ca")
+# Certificates, and the column that says when they end.
+CERTIFICATES = {
+    "database_ca": "database_ca_expires_at",
+    "registry_ca": "registry_ca_expires_at",
+}
 SECRET_SETTINGS = (
     "database_password",
     "logs_secret_key",
@@ -134,7 +140,10 @@ def update_settings(
         raise Invalid(message, field="apply_again")
     row.connection_version += 1
     row.settings_version += bool(concerned)
-    row.save(update_fields=[*changes, "connection_version", "settings_version"])
+    ends = {column: name for name, column in CERTIFICATES.items() if name in changes}
+    for column, name in ends.items():
+        setattr(row, column, ca_ends_at(getattr(row, name)))
+    row.save(update_fields=[*changes, *ends, "connection_version", "settings_version"])
     record_on_cluster("cluster.updated", actor, row, **changes)
     return concerned
 

@@ -1,5 +1,6 @@
 """What a rule matches is counted while it is written: on the page and by the API alike."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
 from apps.alerts.evaluation import matched
-from apps.alerts.evaluation.matched import Matched, matched_by
-from apps.alerts.pages.words import matched_in_words
+from apps.alerts.evaluation.matched import Matched, matched_by, matched_by_each
+from apps.alerts.pages.words import matched_in_words, matches_in_words
 from apps.alerts.places import fields_of
 from apps.alerts.rules.models import Rule
 from apps.dags.models import DagSummary
@@ -189,3 +190,53 @@ def test_the_words_for_an_airflow_that_listed_nothing(workspace: Workspace):
 
     assert (tone, bold) == ("move", "No DAG is known yet")
     assert rest.startswith("in 2 Deployments")
+
+
+def test_a_list_of_rules_says_what_each_matches_now(
+    client: Client, two: list[Deployment], workspace: Workspace, organization: Organization
+):
+    far = Workspace.objects.create(organization=organization, name="Other", slug="other-5")
+    here = fields_of(workspace)
+    for name, fields in (
+        ("All", {}),
+        ("Reports", {"dags": "reports_*"}),
+        ("One", {"deployment": two[0], "dags": "sales"}),
+        ("Soon", {"dags": "soon_*"}),
+        ("Gone", {"dags": "gone"}),
+        ("Told", {"kind": "incident", "deployments": "*-prod"}),
+    ):
+        Rule.objects.create(**{**here, "name": name, "kind": "dag-failed", **fields})
+    wide = Rule(**fields_of(organization), kind="dag-failed", dags="sales")
+    elsewhere = Rule(**fields_of(far), kind="dag-failed")
+
+    page = client.get("/w/warehouse/alerts/").content.decode()
+
+    check_page(page)
+    counts = re.findall(r'data-label="Matches now">\s*(.*?)\s*</td>', page, re.DOTALL)
+    words = [re.sub(r"<[^>]+>", " ", one).split() for one in counts]
+    assert [" ".join(one) for one in words] == [
+        "8 DAGs 2 paused",
+        "No such DAG is known",
+        "1 DAG",
+        "6 DAGs 2 paused",
+        "0 DAGs",
+        "1 Deployment",
+    ]
+    each = matched_by_each([wide, elsewhere], seen=Deployment.objects.all())
+    assert [(one.deployments, one.dags) for one in each] == [(2, 2), (0, 0)]
+
+
+def test_many_rules_cost_as_many_queries_as_one_and_look_at_fewer_dags(
+    two: list[Deployment], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    rules = [Rule(**fields_of(workspace), kind="dag-failed") for _ in range(4)]
+    monkeypatch.setattr(matched, "MOST_CHECKS", 12)
+
+    with CaptureQueriesContext(connection) as queries:
+        found = matched_by_each(rules, seen=Deployment.objects.all())
+    with CaptureQueriesContext(connection) as none:
+        assert matched_by_each([], seen=Deployment.objects.all()) == []
+
+    assert (len(queries), len(none)) == (2, 0)
+    assert [(one.dags, one.is_cut) for one in found] == [(3, True)] * 4
+    assert matches_in_words(found[0], rules[0]) == ("At least 3 DAGs", "of the first 3")

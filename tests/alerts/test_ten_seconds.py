@@ -86,6 +86,11 @@ def _ca_ends_soon(deployment: Deployment, at: datetime) -> None:
     Cluster.objects.filter(pk=deployment.cluster_id).update(ca_expires_at=ends)
 
 
+def _database_ca_ends_soon(deployment: Deployment, at: datetime) -> None:
+    ends = at + CREDENTIAL_SOON + timedelta(seconds=3)
+    Cluster.objects.filter(pk=deployment.cluster_id).update(database_ca_expires_at=ends)
+
+
 def _cluster_is_away(deployment: Deployment, at: datetime) -> None:
     Cluster.objects.filter(pk=deployment.cluster_id).update(unreachable_since=at, last_error="x")
 
@@ -118,6 +123,7 @@ def _passes_fail(deployment: Deployment, at: datetime) -> None:
         ("stopped-retrying", _is_put_aside),
         ("credential-ends", _credential_ends_soon),
         ("credential-ends", _ca_ends_soon),
+        ("credential-ends", _database_ca_ends_soon),
         ("out-of-memory", _memory_is_short),
         ("unreachable", _cluster_is_away),
         ("crash-loop", _scheduler_crashes),

@@ -389,3 +389,36 @@ def test_a_dry_run_counts_what_a_rule_would_match_and_makes_none(
     ):
         refused = program.post("/preview-alert", {**body, **at(workspace), **wrong})
         assert refused.status_code == (404 if "entityId" in wrong else 400)
+
+
+def test_rules_say_what_they_match_where_a_program_asks(
+    alice, bob, deployment, workspace, program_of, monkeypatch
+):
+    for dag in ("orders", "stock"):
+        DagSummary.objects.create(
+            deployment=deployment, dag_id=dag, is_paused=dag == "stock", has_import_error=False
+        )
+    rules = [make_rule(workspace, channels=[], dags=dags) for dags in ("ord*", "", "gone")]
+    program = program_of(alice)
+
+    counted = program.get("/alerts?includeMatches=true&limit=100").json()["alerts"]
+
+    numbers = {one["id"]: one["matches"]["dagCount"] for one in counted}
+    assert [numbers[public_id("alert", one.pk)] for one in rules] == [1, 2, 0]
+    one = f"/alerts/{public_id('alert', rules[1].pk)}"
+    assert program.get(f"{one}?includeMatches=true").json()["matches"] == {
+        "deploymentCount": 1,
+        "dagCount": 2,
+        "knownDagCount": 2,
+        "pausedDagCount": 1,
+        "firstNames": ["orders", "stock"],
+        "isCut": False,
+    }
+    assert "matches" not in program.get(one).json()
+    assert all("matches" not in rule for rule in program.get("/alerts").json()["alerts"])
+    monkeypatch.setattr("apps.api.alerts.rules.SEE", "deployment.delete")
+    seen = program_of(bob).get(f"{one}?includeMatches=true").json()["matches"]
+    assert (seen["dagCount"], seen["firstNames"]) == (0, [])
+    refused = program.get("/alerts?includeMatches=true&limit=101")
+    assert refused.status_code == 400
+    assert "ask for 100 at most" in refused.json()["message"]

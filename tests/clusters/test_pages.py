@@ -620,6 +620,11 @@ def test_encryption_of_a_database_server_stays_with_it(browser, remote, make_dep
     server = {"database_host": "db.test", "database_user": "maker", "database_password": CANARY}
     tls = {"database_sslmode": "verify-full", "database_ca": certificate()}
     browser.post(address, settings_of(remote, **server, **tls))
+    ends_at = NOW + timedelta(days=365 * 20)
+    assert Cluster.objects.get(pk=remote.pk).database_ca_expires_at == ends_at
+    assert (
+        "CA of the database server expires" in browser.get(f"{LIST}{remote.pk}/").content.decode()
+    )
     make_deployment(cluster=remote, database_server="db.test:5432")
     other = settings_of(remote, **server | {"database_host": "other.test"})
 
@@ -629,6 +634,7 @@ def test_encryption_of_a_database_server_stays_with_it(browser, remote, make_dep
     (former,) = config.former_databases
     assert config.database
     assert config.database.sslmode == "prefer"
+    assert Cluster.objects.get(pk=remote.pk).database_ca_expires_at is None
     assert (former.sslmode, former.ca_certificate.strip()) == ("verify-full", certificate().strip())
 
 
@@ -854,11 +860,15 @@ def test_the_next_test_of_a_cluster_learns_when_its_ca_ends(browser, remote) -> 
 
 def test_the_end_of_a_ca_is_filled_in_for_clusters_that_are_there(remote, cluster) -> None:
     """Tests are run by people: a cluster may see none before its CA ends."""
+    Cluster.objects.filter(pk=remote.pk).update(registry_ca=certificate("old", days=10))
     import_module("apps.clusters.migrations.0015_ca_expires_at").fill(apps, None)
+    import_module("apps.clusters.migrations.0016_other_cas_expire").fill(apps, None)
 
     remote.refresh_from_db()
     cluster.refresh_from_db()
     assert remote.ca_expires_at == NOW + timedelta(days=365 * 20)
+    assert remote.registry_ca_expires_at == NOW + timedelta(days=10)
+    assert remote.database_ca_expires_at is None
     assert cluster.ca_expires_at is None
 
 
@@ -970,6 +980,7 @@ def test_the_state_that_filters_a_fleet_is_the_one_that_is_shown(
             now + timedelta(days=2),
             now + timedelta(days=90),
         ),
+        "registry_ca_expires_at": (None, now - timedelta(days=2)),
         "checked_at": (None, now),
         "check_result": ({}, {"is_usable": True}, {"is_usable": False}),
     }

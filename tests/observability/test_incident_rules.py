@@ -252,7 +252,13 @@ def test_rows_tell_of_failed_changes_and_delays(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "subject"), [("credential_expires_at", ""), ("ca_expires_at", "CA certificate")]
+    ("column", "subject"),
+    [
+        ("credential_expires_at", ""),
+        ("ca_expires_at", "CA certificate"),
+        ("database_ca_expires_at", "CA certificate of the database server"),
+        ("registry_ca_expires_at", "CA certificate of the registry"),
+    ],
 )
 @pytest.mark.parametrize(
     ("left", "found"),
@@ -274,9 +280,11 @@ def test_a_credential_or_ca_that_ends_is_told_in_time(
     deployment.cluster = registered(deployment.workspace.organization, **{column: NOW + left})
     observe(deployment)
 
-    told = [(one.severity, one.subject) for one in findings(seen(deployment, now=NOW))]
+    told = findings(seen(deployment, now=NOW))
 
-    assert told == ([(found, subject)] if found else [])
+    assert [(one.severity, one.subject) for one in told] == ([(found, subject)] if found else [])
+    of_settings = " of the " in subject
+    assert all(("in the settings of the cluster" in one.summary) == of_settings for one in told)
 
 
 def test_a_credential_and_a_ca_that_end_are_two_incidents(

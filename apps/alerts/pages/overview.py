@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.queries import denial_for
 from apps.accounts.request_user import request_user
+from apps.alerts.evaluation.matched import Matched, matched_by_each
 from apps.alerts.evaluation.models import Alert
 from apps.alerts.pages.parts import (
     PAGE_SIZE,
@@ -21,13 +22,19 @@ from apps.alerts.pages.parts import (
 )
 from apps.alerts.pages.queries import (
     alerts_in,
+    deployments_to_choose,
     failing_channels,
     inherited_count,
     rules_of,
-    rules_of_no_dag,
     week_of,
 )
-from apps.alerts.pages.words import subjects_in_words, what_in_words, where_in_words
+from apps.alerts.pages.words import (
+    is_of_no_dag,
+    matches_in_words,
+    subjects_in_words,
+    what_in_words,
+    where_in_words,
+)
 from apps.alerts.places import Place
 from apps.alerts.rules.models import Rule
 from apps.core.web.htmx import is_fragment, skip_unchanged
@@ -64,13 +71,14 @@ def _rules(request: HttpRequest, place: Place) -> dict[str, Any]:
     search = search_in(request)
     rules = rules_of(place=place, user=user, search=search)
     page = Paginator(rules, PAGE_SIZE).get_page(request.GET.get("page"))
+    found = list(page.object_list)
+    each = matched_by_each(found, seen=deployments_to_choose(place=place, user=user))
     recent = alerts_in(place=place, user=user).exclude(closed_at=None)[:10]
     above = place.organization if isinstance(place, Workspace) else None
     return {
         "page": page,
         "search": search,
-        "rules": [_rule(one, place) for one in page.object_list],
-        "of_no_dag": rules_of_no_dag(list(page.object_list), place=place),
+        "rules": [_rule(one, matched, place) for one, matched in zip(found, each, strict=True)],
         "recent": [_alert(one) for one in recent],
         "week": week_of(place=place, user=user, now=now),
         "failing": failing_channels(place)[:3],
@@ -90,11 +98,13 @@ def _alert(alert: Alert) -> dict[str, Any]:
     }
 
 
-def _rule(rule: Rule, place: Place) -> dict[str, Any]:
+def _rule(rule: Rule, matched: Matched, place: Place) -> dict[str, Any]:
     return {
         "rule": rule,
         "what": what_in_words(rule),
         "where": where_in_words(rule),
+        "matches": matches_in_words(matched, rule),
+        "is_of_no_dag": is_of_no_dag(matched, rule),
         "tone": TONES[Severity(rule.severity)],
         "channels": list(rule.channels.all()),
         "url": address(place, "rule", rule.pk),

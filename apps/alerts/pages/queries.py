@@ -1,6 +1,6 @@
 """Reads of the pages. Each is a constant number of queries."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,10 +12,8 @@ from apps.alerts.channels.models import Channel
 from apps.alerts.deliveries.models import Delivery, DeliveryState
 from apps.alerts.evaluation.models import Alert
 from apps.alerts.places import Place, deployments_in, here
-from apps.alerts.rules.matching import matches, patterns_of
 from apps.alerts.rules.models import Rule
 from apps.alerts.silences.models import Silence
-from apps.dags.models import DagSummary
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Workspace
 
@@ -61,31 +59,6 @@ def rules_of(*, place: Place, user: User, search: str = "") -> QuerySet[Rule]:
         .prefetch_related(channels)
         .annotate(last_at=Max("alerts__opened_at"))
         .order_by("name", "pk")
-    )
-
-
-def rules_of_no_dag(rules: Sequence[Rule], *, place: Place) -> set[int]:
-    """Return the rules that name DAGs of which none is known: one that was renamed, or misspelt, is
-    watched by no rule. A rule with a `*` in a name is about what will come, too, and is left out.
-    One query.
-    """
-    named = {one.pk: patterns_of(one.dags) for one in rules if one.dags and "*" not in one.dags}
-    if not named:
-        return set()
-    there = Deployment.objects.filter(deployments_in(place), phase=Phase.ACTIVE)
-    known = DagSummary.objects.filter(
-        deployment__in=there, dag_id__in={name for names in named.values() for name in names}
-    )
-    rows = set(known.values_list("dag_id", "deployment", "deployment__name"))
-    return {one.pk for one in rules if one.pk in named and not _is_about(one, rows)}
-
-
-def _is_about(rule: Rule, rows: Iterable[tuple[str, int, str]]) -> bool:
-    return any(
-        dag in patterns_of(rule.dags)
-        and rule.deployment_id in (None, deployment)
-        and matches(rule.deployments, name)
-        for dag, deployment, name in rows
     )
 
 

@@ -80,6 +80,24 @@ def matched_in_words(matched: Matched, rule: Rule) -> tuple[str, str, str]:
     return "good", f"Matches {_counted(matched.dags, 'DAG')}", f"{of} in {where}"
 
 
+def matches_in_words(matched: Matched, rule: Rule) -> tuple[str, str]:
+    """Say what a rule matches now, in a list: the count, and what else there is to know of it."""
+    if rule.kind == RuleKind.INCIDENT:
+        return _counted(matched.deployments, "Deployment"), ""
+    count = _counted(matched.dags, "DAG")
+    if matched.is_cut:
+        return f"At least {count}", f"of the first {matched.known:,}"
+    return count, f"{matched.paused:,} paused" if matched.paused else ""
+
+
+def is_of_no_dag(matched: Matched, rule: Rule) -> bool:
+    """Return whether a rule names DAGs of which none is known: renamed, deleted or misspelt. One
+    with a `*` in a name is about what will come, too.
+    """
+    is_none = not matched.dags and not matched.is_cut
+    return rule.kind != RuleKind.INCIDENT and is_none and bool(rule.dags) and "*" not in rule.dags
+
+
 def _where(matched: Matched, rule: Rule) -> str:
     if rule.deployment is not None:
         return rule.deployment.name

@@ -14,10 +14,18 @@ from apps.alerts.places import fields_of
 from apps.alerts.rules.kinds import RuleKind
 from apps.alerts.rules.models import Rule
 from apps.api.alerts.places import managed_place
-from apps.api.alerts.shapes import FIELDS, RuleChange, form_data, kind_of, refuse_unused
+from apps.api.alerts.shapes import (
+    FIELDS,
+    RuleChange,
+    RuleMatches,
+    form_data,
+    kind_of,
+    matched_fields,
+    refuse_unused,
+)
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, in_organization
-from apps.api.wire.shapes import InOrganization, Shape
+from apps.api.wire.shapes import InOrganization
 
 router = Router(by_alias=True, exclude_none=True, tags=["Alert"])
 NAME = "Preview"
@@ -29,18 +37,9 @@ class RuleToPreview(RuleChange):
     entity_id: str
 
 
-class RulePreview(Shape):
-    """What a rule is about now, as far as the caller sees it. `firstNames` are names of DAGs, of
-    Deployments where a rule is about incidents. With `isCut` there are more DAGs than are counted.
-    `timesInLastWeek` is how often it would have found something, where that can be told.
-    """
+class RulePreview(RuleMatches):
+    """`timesInLastWeek` is how often it would have found something, where that can be told."""
 
-    deployment_count: int
-    dag_count: int
-    known_dag_count: int
-    paused_dag_count: int
-    first_names: list[str]
-    is_cut: bool
     times_in_last_week: int | None = None
 
 
@@ -68,11 +67,6 @@ def preview_rule(request: Call, at: Path[InOrganization], body: RuleToPreview) -
     has_past = filled.kind != RuleKind.BUDGET_SPENT
     past = past_of(filled, seen=seen, now=timezone.now()) if has_past else None
     return RulePreview(
-        deployment_count=matched.deployments,
-        dag_count=matched.dags,
-        known_dag_count=matched.known,
-        paused_dag_count=matched.paused,
-        first_names=list(matched.names),
-        is_cut=matched.is_cut,
         times_in_last_week=past.times if past else None,
+        **matched_fields(matched),
     )

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from apps.alerts.channels.models import Channel
 from apps.alerts.channels.queries import channels_for
+from apps.alerts.evaluation.matched import Matched, matched_by_each
 from apps.alerts.pages.forms.rules import RuleForm
 from apps.alerts.pages.queries import SEE, deployments_to_choose
 from apps.alerts.places import Place, fields_of
@@ -35,6 +36,7 @@ from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import InOrganization, Shape
+from apps.core.errors import Invalid
 from apps.core.public_ids import number_of, numbers_of
 from apps.deployments.models import Deployment
 
@@ -46,7 +48,14 @@ class AtRule(InOrganization):
     alert_id: str
 
 
+class OneRuleQuery(Shape):
+    include_matches: bool = False
+
+
 class RuleQuery(Paging):
+    """With `includeMatches` ask for at most 100: it is counted how many DAGs each matches now."""
+
+    include_matches: bool = False
     alert_ids: list[str] = []
     deployment_ids: list[str] = []
     workspace_ids: list[str] = []
@@ -93,8 +102,12 @@ def list_rules(request: Call, at: Path[InOrganization], asked: Query[RuleQuery])
         found = found.filter(kind__in=[KINDS.get(one, "") for one in asked.alert_types])
     if asked.entity_type:
         found = found.filter(deployment__isnull=asked.entity_type.upper() != "DEPLOYMENT")
+    if asked.include_matches and asked.limit > MOST_AT_ONCE:
+        raise Invalid(f"With includeMatches, ask for {MOST_AT_ONCE} at most.", field="limit")
     page = page_of(found, asked, sorts={"name": "name", "createdAt": "created_at"})
-    return RuleList(alerts=[rule_shape(one) for one in page.rows], **page.numbers(asked))
+    matches = _matches(request, page.rows, asked.include_matches)
+    rows = [rule_shape(*one) for one in zip(page.rows, matches, strict=True)]
+    return RuleList(alerts=rows, **page.numbers(asked))
 
 
 @router.post(
@@ -118,8 +131,9 @@ def new_rule(request: Call, at: Path[InOrganization], body: NewRule) -> Any:
     operation_id="GetAlert",
     summary="Get a rule of alerts",
 )
-def get_rule(request: Call, at: Path[AtRule]) -> Any:
-    return rule_shape(_found(request, at.alert_id))
+def get_rule(request: Call, at: Path[AtRule], asked: Query[OneRuleQuery]) -> Any:
+    rule = _found(request, at.alert_id)
+    return rule_shape(rule, *_matches(request, [rule], asked.include_matches))
 
 
 @router.post(
@@ -222,6 +236,13 @@ def _save(request: Call, place: Place, rule: Rule, body: RuleChange) -> Rule:
     if body.is_enabled is not None:
         switch_rule(actor=user, rule=saved, is_enabled=body.is_enabled)
     return saved
+
+
+def _matches(request: Call, rules: list[Rule], is_asked: bool) -> list[Matched | None]:
+    if not is_asked:
+        return [None] * len(rules)
+    seen = Deployment.objects.allowing(request.caller.user, SEE)
+    return [*matched_by_each(rules, seen=seen)]
 
 
 def _rows(request: Call) -> QuerySet[Rule]:

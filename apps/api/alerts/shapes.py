@@ -7,6 +7,7 @@ from pydantic import Field
 
 from apps.alerts.channels.kinds import ChannelKind
 from apps.alerts.channels.models import Channel
+from apps.alerts.evaluation.matched import Matched
 from apps.alerts.pages.forms.rules import RuleForm
 from apps.alerts.rules.kinds import RuleKind
 from apps.alerts.rules.models import Rule
@@ -97,7 +98,22 @@ class RuleSettings(Shape):
     escalate_to_channel_id: str | None = None
 
 
+class RuleMatches(Shape):
+    """What a rule is about now, as far as the caller sees it. `firstNames` are names of DAGs, of
+    Deployments where a rule is about incidents. With `isCut` there are more DAGs than are counted.
+    """
+
+    deployment_count: int
+    dag_count: int
+    known_dag_count: int
+    paused_dag_count: int
+    first_names: list[str]
+    is_cut: bool
+
+
 class RuleShape(RuleSettings):
+    """`matches` is there where it was asked for with `includeMatches`."""
+
     id: str
     name: str
     type: str
@@ -114,6 +130,7 @@ class RuleShape(RuleSettings):
     updated_at: datetime
     created_by: Profile
     updated_by: Profile
+    matches: RuleMatches | None = None
 
 
 class RuleList(Listing):
@@ -146,8 +163,8 @@ def kind_of(name: str) -> str:
     return kind
 
 
-def rule_shape(rule: Rule) -> RuleShape:
-    """Describe a rule."""
+def rule_shape(rule: Rule, matched: Matched | None = None) -> RuleShape:
+    """Describe a rule, with what it matches where that was counted."""
     escalates_to = rule.escalate_to
     return RuleShape(
         id=public_id("alert", rule.pk),
@@ -167,8 +184,21 @@ def rule_shape(rule: Rule) -> RuleShape:
         updated_at=rule.created_at,
         created_by=profile_of(rule.created_by),
         updated_by=profile_of(rule.created_by),
+        matches=RuleMatches(**matched_fields(matched)) if matched else None,
         **entity_of(rule, rule.deployment),
     )
+
+
+def matched_fields(matched: Matched) -> dict[str, Any]:
+    """Return the fields of what a rule matches."""
+    return {
+        "deployment_count": matched.deployments,
+        "dag_count": matched.dags,
+        "known_dag_count": matched.known,
+        "paused_dag_count": matched.paused,
+        "first_names": list(matched.names),
+        "is_cut": matched.is_cut,
+    }
 
 
 def form_data(rule: Rule, body: RuleChange) -> dict[str, Any]:

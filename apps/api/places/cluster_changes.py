@@ -78,6 +78,8 @@ class ClusterHealth(Shape):
     checked_at: datetime | None = None
     credential_expires_at: datetime | None = None
     ca_expires_at: datetime | None = None
+    database_ca_expires_at: datetime | None = None
+    registry_ca_expires_at: datetime | None = None
     findings: list[ClusterFinding]
     missing_permissions: list[str]
     storage_findings: list[ClusterFinding]
@@ -284,6 +286,8 @@ def _health(cluster: Cluster) -> ClusterHealth:
         checked_at=cluster.checked_at,
         credential_expires_at=cluster.credential_expires_at,
         ca_expires_at=cluster.ca_expires_at,
+        database_ca_expires_at=cluster.database_ca_expires_at,
+        registry_ca_expires_at=cluster.registry_ca_expires_at,
         findings=[_finding(one) for one in cluster.check_result.get("findings", [])],
         missing_permissions=[
             f"{one['what']}: {', '.join(one['missing'])}" for one in rows if one["missing"]

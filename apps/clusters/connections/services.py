@@ -27,9 +27,9 @@ from apps.clusters.connections.renewal import renewal_of
 from apps.clusters.connections.sealed import seal_credential
 from apps.clusters.connections.sources import Source
 from apps.clusters.models import Cluster
+from apps.core.certificates import ca_ends_at
 from apps.core.errors import Conflict, Invalid, PortalError, Refused
 from apps.dataplane.kubernetes.api.addresses import AddressRefused
-from apps.dataplane.kubernetes.api.tls import ca_ends_at
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.status import PlaneCheck
 from apps.organizations.models import Organization

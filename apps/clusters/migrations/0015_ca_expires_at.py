@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import migrations, models
 
-from apps.dataplane.kubernetes.api.tls import ca_ends_at
+from apps.core.certificates import ca_ends_at
 
 
 def fill(apps: Any, schema_editor: Any) -> None:

@@ -114,7 +114,7 @@ def airflow_of(deployment: Deployment) -> AirflowApi:
     if deployment.applied is None:
         raise AirflowSilent("Airflow has not started for the first time yet.")
     if deployment.health == Health.STOPPED and deployment.is_hibernating:
-        raise AirflowSilent("Airflow hibernates. Wake it up to see its DAGs.")
+        raise AirflowSilent("Airflow hibernates. Wake it up first.")
     if deployment.health == Health.STOPPED:
         raise AirflowSilent("Airflow is stopped.")
     if deployment.cluster.blind_until is not None:

@@ -273,8 +273,9 @@ KINDS: dict[str, Kind] = {
             severity=Severity.WARNING,
             opens=AT_ONCE,
             closes=AT_ONCE,
-            detected="The portal's credential there or the CA certificate of the cluster expires "
-            "within 14 days (critical from the last two on) or has expired.",
+            detected="The portal's credential there, or the CA certificate of the cluster, of its "
+            "database server or of its registry, expires within 14 days (critical from the last "
+            "two on) or has expired.",
             is_observed=False,
         ),
         Kind(

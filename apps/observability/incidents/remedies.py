@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from apps.access.queries import Denial, denials
+from apps.clusters.queries import EXPIRING
 from apps.deployments.models import Deployment
 from apps.deploys.deliveries.queries import deploy_to_roll_back_to
 from apps.observability.incidents.models import Incident
@@ -213,6 +214,8 @@ def _cluster_settings(incident: Incident, deployment: Deployment) -> Remedy | No
 
 
 def _credential(incident: Incident, deployment: Deployment) -> Remedy | None:
+    if incident.subject in OF_SETTINGS:
+        return _of_cluster("settings", "Enter the new certificate", RUN_CLUSTERS, deployment)
     return _of_cluster("credential", "Update the credential", RUN_CLUSTERS, deployment)
 
 
@@ -229,6 +232,9 @@ def _of_cluster(page: str, label: str, permission: str, deployment: Deployment) 
     )
 
 
+OF_SETTINGS = frozenset(
+    EXPIRING[one] for one in ("database_ca_expires_at", "registry_ca_expires_at")
+)
 OF_COMPONENTS = frozenset(
     {"heartbeat-late", "crash-loop", "out-of-memory", "image-pull", "not-ready"}
 )

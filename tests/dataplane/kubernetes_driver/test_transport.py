@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from apps.core.certificates import ca_ends_at
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.kubernetes.api import transport as module
-from apps.dataplane.kubernetes.api.tls import CertificateRefused, ca_ends_at
+from apps.dataplane.kubernetes.api.tls import CertificateRefused
 from apps.dataplane.kubernetes.api.transport import ConnectionEnded, Transport
 from apps.dataplane.kubernetes.config import Connection
 from tests.kubernetes.certificates import Authority

@@ -3,11 +3,9 @@
 import os
 import ssl
 import tempfile
-import warnings
 from datetime import UTC, datetime
 
-from cryptography import x509
-
+from apps.core.certificates import ca_ends_at
 from apps.dataplane.errors import Permanent, Unreachable
 from apps.dataplane.kubernetes.config import Connection
 
@@ -37,20 +35,6 @@ def tls_context(connection: Connection) -> ssl.SSLContext:
     return context
 
 
-def ca_ends_at(pem: str) -> datetime | None:
-    """Return when the last of the certificates that sign ends: old and new ones may stand side by
-    side. None without one, or for what cannot be read.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = x509.load_pem_x509_certificates(pem.encode()) if pem else []
-            signing = [one for one in found if _signs(one)]
-    except ValueError:
-        return None
-    return max((one.not_valid_after_utc for one in signing or found), default=None)
-
-
 def untrusted(where: str, *, ca: str) -> CertificateRefused:
     """Return why the certificate that an API, called `where`, presents is not trusted."""
     ends_at = ca_ends_at(ca)
@@ -63,15 +47,6 @@ def untrusted(where: str, *, ca: str) -> CertificateRefused:
     return CertificateRefused(
         f"{where} presents a certificate that the registered CA did not sign."
     )
-
-
-def _signs(one: x509.Certificate) -> bool:
-    if one.issuer == one.subject:
-        return True
-    try:
-        return bool(one.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
-    except x509.ExtensionNotFound:
-        return False
 
 
 def _load_client_certificate(context: ssl.SSLContext, connection: Connection) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from apps.clusters.queries import expiries_of
+from apps.clusters.queries import EXPIRING, expiries_of
 from apps.core.words import duration_in_words
 from apps.deployments.models import RevisionState
 from apps.observability.incidents.detectors.seen import Finding, Seen, finding_of, utc
@@ -14,6 +14,17 @@ from apps.observability.incidents.kinds import Severity
 from apps.runtimes.notes import runtime_note
 
 CREDENTIAL_SOON, CREDENTIAL_NOW = timedelta(days=14), timedelta(days=2)
+_WITHOUT_ACCESS = (
+    "Without a valid one the portal can neither see nor change this Deployment. Airflow goes on."
+)
+_WITHOUT = {
+    EXPIRING["database_ca_expires_at"]: "Without a valid one Airflow does not trust the server of "
+    "its metadata database, where it checks the certificate, and stops. Enter its successor in "
+    "the settings of the cluster.",
+    EXPIRING["registry_ca_expires_at"]: "Without a valid one the portal does not trust the "
+    "registry, and images cannot be deployed. Airflow goes on. Enter its successor in the "
+    "settings of the cluster.",
+}
 
 
 def unreachable(look: Seen) -> Iterator[Finding]:
@@ -100,8 +111,7 @@ def credential_ends(look: Seen) -> Iterator[Finding]:
             subject="" if one.what == "credential" else one.what,
             severity=Severity.CRITICAL if left <= CREDENTIAL_NOW else Severity.WARNING,
             title=f"The {one.what} of {cluster.name} {ends}",
-            summary="Without a valid one the portal can neither see nor change this Deployment. "
-            "Airflow goes on.",
+            summary=_WITHOUT.get(one.what, _WITHOUT_ACCESS),
             proof=evidence(facts=[("Cluster", cluster.name), ("Expires", utc(one.at))]),
         )
 
