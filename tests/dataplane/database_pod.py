@@ -51,12 +51,13 @@ class Pod:
         ca: Authority,
         sslmode: str,
         settings: ProductionSpec = DEFAULTS,
+        password: str = PASSWORD,
     ) -> None:
         server = DatabaseServer(
             host=host,
             port=port,
             user=USER,
-            password=PASSWORD,
+            password=password,
             sslmode=sslmode,
             ca_certificate=ca.certificate,
         )

@@ -4,10 +4,18 @@ with what pods are given.
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from apps.dataplane.kubernetes.apply.rollout import OTHER_NAME, UNENCRYPTED, UNTRUSTED, explained
+from apps.dataplane.kubernetes.apply.rollout import (
+    OTHER_NAME,
+    REFUSED_ROLE,
+    UNENCRYPTED,
+    UNKNOWN_HOST,
+    UNTRUSTED,
+    explained,
+)
 from tests.dataplane.database_pod import PYTHON, Pod
 from tests.dataplane.postgres_servers import encrypted_server, programs
 from tests.kubernetes.certificates import Authority
@@ -63,6 +71,26 @@ def test_the_name_does_not_count_where_the_ca_alone_is_checked(tmp_path: Path, p
 
     assert pod.prepare() == ""
     assert "asyncpg True" in pod.ask()
+
+
+def test_one_ca_of_several_is_enough_while_the_server_s_is_replaced(
+    tmp_path: Path, port: int
+) -> None:
+    both = SimpleNamespace(certificate=OTHERS.certificate + OURS.certificate)
+    pod = Pod(tmp_path, host="localhost", port=port, ca=both, sslmode="verify-full")
+
+    assert pod.prepare() == ""
+    assert "asyncpg True" in pod.ask()
+
+
+def test_a_server_that_dns_does_not_know_and_a_wrong_password_are_said(
+    tmp_path: Path, port: int
+) -> None:
+    unknown = Pod(tmp_path, host="none.invalid", port=port, ca=OURS, sslmode="require")
+    refused = Pod(tmp_path, host="localhost", port=port, ca=OURS, sslmode="require", password="x")
+
+    assert UNKNOWN_HOST in explained(unknown.prepare().splitlines())
+    assert REFUSED_ROLE in explained(refused.prepare().splitlines())
 
 
 def test_a_server_that_demands_encryption_refuses_what_is_not(tmp_path: Path, port: int) -> None:

@@ -87,6 +87,11 @@ class ObjectStore:
     secret_key: str = field(default="", repr=False)
 
     @property
+    def needs_identity(self) -> bool:
+        """Whether it is a bucket that pods reach by what their service account is in the cloud."""
+        return not self.secret_key and not self.is_elasticsearch
+
+    @property
     def is_google(self) -> bool:
         return self.url.startswith("gs://")
 

@@ -9,6 +9,7 @@ import pytest
 
 from apps.core.outbound.addresses import METADATA_NETWORKS
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.config import ObjectStore
 from apps.dataplane.production import ProductionSpec, WorkloadIdentity
 from tests.dataplane.kubernetes_render.matrix import make_config, make_spec, manifests, render
 
@@ -18,12 +19,14 @@ GSA = "etl@data-prod.iam.gserviceaccount.com"
 Objects = dict[tuple[str, str], Manifest]
 
 
-def rendered(kind: str = "", name: str = "", *, executor: str = "celery") -> Objects:
+def rendered(
+    kind: str = "", name: str = "", *, executor: str = "celery", store: ObjectStore | None = None
+) -> Objects:
     identity = WorkloadIdentity(kind=kind, name=name) if kind else None
     queues = {} if executor == "celery" else {"queues": ()}
     settings = ProductionSpec(workload_identity=identity)
     spec = make_spec(executor=executor, settings=settings, **queues)
-    stages = render(spec=spec, config=make_config())
+    stages = render(spec=spec, config=make_config(object_store=store))
     return {(one["kind"], one["metadata"]["name"]): one for one in manifests(stages)}
 
 
@@ -123,3 +126,62 @@ def test_another_identity_replaces_the_pods_that_have_it_and_no_others() -> None
         return {name for name in names if pod(before, name) != pod(after, name)}
 
     assert replaced(none, one) == replaced(one, other) == {"worker-default", "triggerer"}
+
+
+@pytest.mark.parametrize("executor", ["celery", "kubernetes", "local"])
+@pytest.mark.parametrize(
+    ("kind", "name", "store"),
+    [
+        ("irsa", ROLE, "s3://logs/prod"),
+        ("eks-pod-identity", ROLE, "s3://logs/prod"),
+        ("azure", CLIENT, "wasbs://logs@account.blob.core.windows.net/prod"),
+        ("google", GSA, "gs://logs/prod"),
+    ],
+)
+def test_what_shows_logs_of_a_bucket_without_a_key_has_the_identity_that_wrote_them(
+    executor: str, kind: str, name: str, store: str
+) -> None:
+    found = rendered(kind, name, executor=executor, store=ObjectStore(url=store))
+
+    spec = pod(found, "api-server")["spec"]
+    accounts = {
+        key[1]: one["metadata"].get("annotations")
+        for key, one in found.items()
+        if key[0] == "ServiceAccount"
+    }
+    assert spec["serviceAccountName"] == "api-server"
+    assert spec["automountServiceAccountToken"] is (executor == "kubernetes")
+    assert accounts["api-server"] == accounts["tasks"]
+    assert accounts["airflow"] is None
+    labels = [pod(found, one)["metadata"]["labels"] for one in ("api-server", "triggerer")]
+    marks = [one.get("azure.workload.identity/use") for one in labels]
+    assert marks[0] == marks[1]
+    if ("NetworkPolicy", "identity") in found:
+        (selected,) = found["NetworkPolicy", "identity"]["spec"]["podSelector"]["matchExpressions"]
+        assert "api-server" in selected["values"]
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        None,
+        ObjectStore(url="s3://logs", access_key="a", secret_key="b"),
+        ObjectStore(url="gs://logs", secret_key="{}"),
+        ObjectStore(url="https://elastic.test:9200/airflow"),
+    ],
+)
+def test_what_shows_logs_that_need_no_identity_has_none(store: ObjectStore | None) -> None:
+    found = rendered("azure", CLIENT, store=store)
+
+    assert ("ServiceAccount", "api-server") not in found
+    assert pod(found, "api-server")["spec"]["serviceAccountName"] == "airflow"
+    assert "azure.workload.identity/use" not in pod(found, "api-server")["metadata"]["labels"]
+
+
+def test_a_key_that_is_given_later_takes_the_identity_from_what_shows_logs() -> None:
+    without = rendered("irsa", ROLE, store=ObjectStore(url="s3://logs"))
+    with_key = rendered("irsa", ROLE, store=ObjectStore(url="s3://logs", secret_key="x"))
+
+    assert ("ServiceAccount", "api-server") in without
+    assert ("ServiceAccount", "api-server") not in with_key
+    assert pod(without, "api-server") != pod(with_key, "api-server")

@@ -4,12 +4,14 @@ import re
 from typing import Any
 
 from django import forms
+from django.utils.ipv6 import is_valid_ipv6_address
 
 from apps.clusters.forms.settings.part import ClusterPart
 from apps.clusters.models import Cluster
 
 VERIFIED = (Cluster.DatabaseTls.VERIFY_CA, Cluster.DatabaseTls.VERIFY_FULL)
-DATABASE_HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.:]{0,251}[A-Za-z0-9])?")
+DATABASE_HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
+IPV6 = re.compile(r"[0-9A-Fa-f:.]+")
 DATABASE_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,62}")
 
 
@@ -80,6 +82,9 @@ class DatabasePart(ClusterPart):
         return self._size("database_size")
 
     def clean_database_host(self) -> str:
+        host = str(self.cleaned_data["database_host"])
+        if IPV6.fullmatch(host) and is_valid_ipv6_address(host):
+            return host
         message = "Enter a host name, without a port or scheme."
         return self._matching("database_host", DATABASE_HOST, message)
 

@@ -68,8 +68,8 @@ class LogsPart(ClusterPart):
         max_length=10_000,
         help_text="Of the access key or user; of Google the JSON key of a service account; of "
         "Azure the key of the storage account; of Elasticsearch without a user an API key. Empty "
-        "where the service accounts of pods have the right. Rights of nodes do not count: pods "
-        "cannot ask for them.",
+        "where the workload identity of each Deployment has the right. Rights of nodes do not "
+        "count: pods cannot ask for them.",
         widget=WriteOnlyText(attrs={"rows": 3, "spellcheck": "false", "data-kind": "code"}),
     )
 

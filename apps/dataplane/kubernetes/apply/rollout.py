@@ -39,11 +39,20 @@ OTHER_NAME = (
 UNENCRYPTED = (
     "The PostgreSQL server takes encrypted connections only. Choose one in the cluster's settings."
 )
+UNKNOWN_HOST = (
+    "The cluster's DNS does not know the PostgreSQL server's name. Correct it in the cluster's "
+    "settings."
+)
+REFUSED_ROLE = (
+    "The PostgreSQL server refuses the password of the role. Enter it in the cluster's settings."
+)
 # What libpq says, and what it means.
-TLS_PROBLEMS = {
+DATABASE_PROBLEMS = {
     "SSL error: certificate verify failed": UNTRUSTED,
     "does not match host name": OTHER_NAME,
     "no encryption": UNENCRYPTED,
+    "could not translate host name": UNKNOWN_HOST,
+    "password authentication failed": REFUSED_ROLE,
 }
 Waiting = list[tuple[str, kstatus.Status]]
 
@@ -100,7 +109,7 @@ def _failure(state: ApplyState, one: str, status: kstatus.Status) -> Permanent:
 def explained(log: Iterable[str]) -> str:
     """Return what libpq's words in a log mean here, as a sentence to append; "" for others."""
     text = "\n".join(log)
-    return next((f" {said}" for words, said in TLS_PROBLEMS.items() if words in text), "")
+    return next((f" {said}" for words, said in DATABASE_PROBLEMS.items() if words in text), "")
 
 
 def _step(state: ApplyState, waiting: Waiting, *, key: str, heading: str, now: datetime) -> Step:

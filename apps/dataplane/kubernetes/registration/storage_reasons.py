@@ -19,8 +19,10 @@ _FULL = (
 # What programs say of files → what it means, what to do.
 _WRITING = {
     "not continued": (
-        "The file system cannot continue a file or rename a folder, as one made of a bucket cannot.",
-        "Choose a class with files, such as NFS. Logs go to a bucket by the setting “Object store”.",
+        "The file system cannot continue a file or rename a folder, as one made of a bucket "
+        "cannot.",
+        "Choose a class with files, such as NFS. Logs go to a bucket by the setting “Object "
+        "store”.",
     ),
     "Permission denied": _NOT_OURS,
     "Operation not permitted": _NOT_OURS,

@@ -1,7 +1,8 @@
 """What tasks are to a cloud: how each one learns it from a pod's service account, label or address.
 
-Workers, task pods and the triggerer have it, because the second half of a deferred task runs there.
-The scheduler, the api-server and the DAG processor do not.
+Workers, task pods and the triggerer have it, because the second half of a deferred task runs there;
+the api-server only where it reads task logs from a bucket without a key. The scheduler and the DAG
+processor do not.
 
 Sources: "IAM roles for service accounts" and "EKS Pod Identity" of AWS, "Azure AD Workload
 Identity", "Workload Identity Federation for GKE".
@@ -54,14 +55,20 @@ def cloud_of(target: Target) -> Cloud:
     return CLOUDS[identity.kind] if identity else Cloud()
 
 
+def reads_logs(target: Target) -> bool:
+    """Return whether the api-server needs the identity, to show logs that tasks wrote with it."""
+    store = target.config.object_store
+    return bool(store and store.needs_identity and target.spec.settings.workload_identity)
+
+
 def account_annotations(target: Target) -> dict[str, str]:
-    """Return the annotations of the service account of tasks."""
+    """Return the annotations of the service accounts that have the identity."""
     identity, annotation = target.spec.settings.workload_identity, cloud_of(target).annotation
     return {annotation: identity.name} if identity and annotation else {}
 
 
 def with_identity(target: Target, metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata of a pod of tasks with what the cloud's webhook looks for."""
+    """Return the metadata of a pod with what the cloud's webhook looks for."""
     label = cloud_of(target).label
     return {**metadata, "labels": {**metadata["labels"], label[0]: label[1]}} if label else metadata
 

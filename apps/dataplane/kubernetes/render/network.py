@@ -5,7 +5,7 @@ from typing import Any
 
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
-from apps.dataplane.kubernetes.render.identity import cloud_of
+from apps.dataplane.kubernetes.render.identity import cloud_of, reads_logs
 from apps.dataplane.kubernetes.render.peers import NAMES, anywhere
 from apps.dataplane.kubernetes.render.pods import database
 from apps.dataplane.kubernetes.render.pods.access import HIBERNATION
@@ -84,8 +84,8 @@ def _to_kubernetes(target: Target) -> Manifest:
 
 
 def _to_identity(target: Target) -> Manifest:
-    """Let what runs tasks reach the one address where its cloud gives it credentials, and no other
-    address of the node.
+    """Let what has the identity reach the one address where its cloud gives it credentials, and no
+    other address of the node.
     """
     rules = [
         {
@@ -99,7 +99,9 @@ def _to_identity(target: Target) -> Manifest:
 
 
 def _with_identity(target: Target) -> tuple[str, ...]:
-    return (*HAS_IDENTITY, "scheduler") if target.spec.executor == "local" else HAS_IDENTITY
+    runs_tasks = ("scheduler",) if target.spec.executor == "local" else ()
+    shows_logs = ("api-server",) if reads_logs(target) else ()
+    return (*HAS_IDENTITY, *runs_tasks, *shows_logs)
 
 
 def _to_api_server(target: Target) -> Manifest:

@@ -8,7 +8,7 @@ from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.components.log_cleanup import trim_parse_logs
 from apps.dataplane.kubernetes.render.components.migration import database_program
-from apps.dataplane.kubernetes.render.identity import read_at_start, with_identity
+from apps.dataplane.kubernetes.render.identity import read_at_start, reads_logs, with_identity
 from apps.dataplane.kubernetes.render.places import PROGRAMS
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
@@ -119,14 +119,16 @@ def _deployment(
     if component.name == DAG_PROCESSOR:
         trim_parse_logs(target, pod)
     reads = [*configuration.of_core, *configuration.files, *extra]
-    runs_tasks = component.account == access.TASKS
+    has_identity = component.account == access.TASKS or (
+        component.name == API_SERVICE and reads_logs(target)
+    )
     template = pod_template(
         target,
         component=component.name,
         spec=pod,
-        reads=[*reads, *read_at_start(target)] if runs_tasks else reads,
+        reads=[*reads, *read_at_start(target)] if has_identity else reads,
     )
-    if runs_tasks:
+    if has_identity:
         template["metadata"] = with_identity(target, template["metadata"])
     spec = {
         **({} if component.is_scaled else {"replicas": component.replicas}),
@@ -155,7 +157,7 @@ def _api_server(target: Target) -> Component:
         args=["api-server"],
         share=sizes.core_share("api-server", target.spec.settings),
         replicas=_replicas(target, "api-server"),
-        account=access.API_SERVER if target.spec.executor == "kubernetes" else access.AIRFLOW,
+        account=access.account_of_api_server(target),
         grace_seconds=60,
         port=API_PORT,
         probes={

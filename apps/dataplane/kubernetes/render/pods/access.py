@@ -6,7 +6,7 @@ User code gets none: whoever may create a pod in this namespace may mount every 
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
-from apps.dataplane.kubernetes.render.identity import account_annotations
+from apps.dataplane.kubernetes.render.identity import account_annotations, reads_logs
 from apps.dataplane.kubernetes.render.target import Target
 
 COMPONENT = "access"
@@ -40,10 +40,7 @@ READS_LOGS = (
 
 def access(target: Target) -> tuple[Manifest, ...]:
     """Return ServiceAccounts, Roles and RoleBindings."""
-    tasks = _account(target, TASKS)
-    if annotations := account_annotations(target):
-        tasks["metadata"]["annotations"] = annotations
-    accounts = [_account(target, AIRFLOW), tasks]
+    accounts = [_account(target, AIRFLOW), _account(target, TASKS)]
     if target.keeps_time:
         accounts += [
             _account(target, HIBERNATION),
@@ -52,7 +49,8 @@ def access(target: Target) -> tuple[Manifest, ...]:
     if target.spec.settings.pod_operator:
         accounts += _granted(target, TASKS, OPERATES_PODS)
     if target.spec.executor != "kubernetes":
-        return tuple(accounts)
+        own = [_account(target, API_SERVER)] if reads_logs(target) else []
+        return (*accounts, *own)
     return (
         *accounts,
         _account(target, SCHEDULER),
@@ -92,13 +90,23 @@ def has_token(target: Target, account: str) -> bool:
     """Return whether pods of an account get its token for the API server."""
     if account == TASKS:
         return target.spec.settings.pod_operator
-    return account in (SCHEDULER, API_SERVER)
+    return account in (SCHEDULER, API_SERVER) and target.spec.executor == "kubernetes"
+
+
+def account_of_api_server(target: Target) -> str:
+    """Return the account of the api-server: one of its own where it reads logs by it."""
+    is_own = target.spec.executor == "kubernetes" or reads_logs(target)
+    return API_SERVER if is_own else AIRFLOW
 
 
 def _account(target: Target, name: str) -> Manifest:
-    return target.manifest(
+    account = target.manifest(
         "ServiceAccount", name, component=COMPONENT, automountServiceAccountToken=False
     )
+    has_identity = name == TASKS or (name == API_SERVER and reads_logs(target))
+    if has_identity and (annotations := account_annotations(target)):
+        account["metadata"]["annotations"] = annotations
+    return account
 
 
 def _granted(target: Target, name: str, rules: tuple[dict[str, Any], ...]) -> tuple[Manifest, ...]:
