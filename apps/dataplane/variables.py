@@ -152,11 +152,14 @@ INSTEAD_OF_ACCESS = (
     "People sign in to Airflow through the portal, in the role that they have there."
 )
 INSTEAD_OF_SECRETS = (
-    "Pass connections as AIRFLOW_CONN_… and variables as AIRFLOW_VAR_…, marked as secret."
+    "Add the secrets backend on the page “Environment”, or keep connections and variables there."
 )
 INSTEAD_OF_LOGS = "The portal keeps logs where its pages find them."
 INSTEAD_OF_TRUST = "Add your CA to the setting “CA bundle”."
-INSTEAD_OF_PACKAGES = "Give the index in the DAG, or in a connection of the type Package Index."
+INSTEAD_OF_PACKAGES = (
+    "Add the index on the page “Package indexes”. For the virtual environment of a task, give it in "
+    "the DAG, or in a connection of the type Package Index."
+)
 INSTEAD = "Remove it, or use another name for what your own code reads."
 # The first pattern that fits says what to do instead.
 _INSTEAD = (

@@ -150,6 +150,7 @@ def test_one_that_grows_without_end_is_refused(
         (5, "json", "5"),
         ('{"a": NaN, "b": -Infinity}', "jsonb", '{"a": "NaN", "b": "-Infinity"}'),
         ('"a\\u0000b"', "jsonb", '"a\\\\ufffdb"'),
+        ('"\\u0000 \\\\u0000"', "jsonb", '"\\\\ufffd \\\\\\\\u0000"'),
         ("null", "json", "null"),
     ],
 )

@@ -1155,12 +1155,18 @@ def _reason(
 
 
 def _upgrade_while_a_task_runs(aging: LocalWorld, tmp_path: Path) -> None:
-    """The task ends as if nothing had happened, and is named while it is waited for."""
+    """The task ends as if nothing had happened, and is named while it is waited for: also when the
+    upgrade is taken back meanwhile, and asked for once more.
+    """
     aging.apply(code=make_code(tmp_path, {"slow.py": SLOW}))
     run_id = aging.trigger("slow")
     eventually(lambda: aging.run("slow", run_id)["tasks"][0]["state"] == "running", seconds=90)
     assert aging.spec
-    newer = replace(aging.spec, revision=aging.spec.revision + 1, runtime=make_runtime())
+    back, asked = aging.spec, aging.spec.revision
+    asking = replace(aging.spec, revision=asked + 1, runtime=make_runtime())
+    eventually(lambda: "slow.tick" in str(aging.plane.apply(spec=asking)), seconds=20)
+    taken_back = str(aging.plane.apply(spec=replace(back, revision=asked + 2)))
+    newer = replace(asking, revision=asked + 3)
     waiting = []
 
     def step() -> Any:
@@ -1179,6 +1185,7 @@ def _upgrade_while_a_task_runs(aging: LocalWorld, tmp_path: Path) -> None:
     told = [detail for detail in waiting if "slow.tick" in detail]
     assert any(detail.startswith("Waiting up to 10 minutes for tasks") for detail in told)
     assert any(detail.startswith("runningWaiting up to 10 minutes") for detail in told)
+    assert "slow.tick" in taken_back
     assert (run["state"], run["tasks"][0]["try_number"]) == ("success", 1)
 
 
@@ -1383,7 +1390,7 @@ def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(
     _upgrade_while_a_task_runs(aging, tmp_path)
     assert aging.airflow("GET", "/api/v2/version")["version"] == "3.3.2"
     with pytest.raises(Permanent, match="cannot be undone"):
-        aging.plane.apply(spec=replace(older, revision=4))
+        aging.plane.apply(spec=replace(older, revision=9))
     aging.delete()
 
     _check_nothing_is_left(aging)

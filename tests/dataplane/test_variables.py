@@ -258,6 +258,17 @@ def test_no_plane_drops_a_variable_that_it_did_not_refuse(
             "AIRFLOW__SENTRY__SENTRY_DSN. Set AIRFLOW__SENTRY__SENTRY_DSN itself.",
         ),
         (
+            "AIRFLOW__SECRETS__BACKEND",
+            "AIRFLOW__SECRETS__BACKEND is reserved for the portal. Add the secrets backend on the "
+            "page “Environment”, or keep connections and variables there.",
+        ),
+        (
+            "PIP_INDEX_URL",
+            "PIP_INDEX_URL is reserved for the portal. Add the index on the page “Package "
+            "indexes”. For the virtual environment of a task, give it in the DAG, or in a "
+            "connection of the type Package Index.",
+        ),
+        (
             "AIRFLOW__NEWS__OF_TOMORROW",
             "There is no option AIRFLOW__NEWS__OF_TOMORROW that a Deployment may set. The "
             "documentation lists them all.",

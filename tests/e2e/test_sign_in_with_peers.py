@@ -103,9 +103,14 @@ def connect_saml(page: Page, peer: simplesamlphp.SimpleSAMLphp, folder: Path) ->
 
 def connect_oidc(page: Page, peer: oidc_provider.OIDCProvider) -> None:
     begin_connection(page, "OpenID Connect", OIDC_NAME)
-    page.get_by_label("Issuer").fill(peer.issuer)
+    page.get_by_label("Issuer").fill(f"{peer.issuer}/oauth2/for-the-workforce-of-nordhavn")
     page.get_by_label("Client ID").fill(oidc_provider.CLIENT_ID)
     page.get_by_label("Client secret").fill(oidc_provider.CLIENT_SECRET)
+    page.get_by_role("button", name="Add connection").click()
+    page.get_by_text("The portal asked for").first.wait_for()
+    look(page, "connection-refused")
+    page.get_by_label("Issuer").fill(f"{peer.issuer}/.well-known/openid-configuration")
+    page.get_by_label("Client secret").fill(f" {oidc_provider.CLIENT_SECRET}\n")
     look(page, "connection-form-oidc")
     page.get_by_role("button", name="Add connection").click()
     page.get_by_text("Test it, then enable it.").wait_for()

@@ -17,7 +17,7 @@ from apps.access.grants.services import RightsExceeded
 from apps.access.models import Role
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
-from apps.core.errors import Invalid, Refused
+from apps.core.errors import Conflict, Invalid, Refused
 from apps.organizations.members.services import assign_role
 from apps.organizations.models import Organization
 from apps.organizations.roles.services import create_role, delete_role
@@ -295,6 +295,54 @@ def test_another_identity_provider_is_named_before_it_is_saved(
     saml.refresh_from_db()
     assert saml.issuer == "https://new.test/"
     assert not SocialAccount.objects.exists()
+
+
+def test_two_administrators_do_not_overwrite_each_other(
+    client_of: Callable[[User], Client],
+    owner: Client,
+    alice: User,
+    bob: User,
+    saml: SSOConnection,
+    organization: Organization,
+) -> None:
+    role = Role.objects.get(key="owner", scope="organization")
+    assign_role(actor=alice, user=bob, role=role, on=organization)
+    url, second = page("edit_connection", saml.key), client_of(bob)
+    data = {"name": "Nordhavn", "default_role": "member"}
+
+    def edition(shown: Any) -> str:
+        return re.findall(r'name="edition" value="(\w{64})"', shown.content.decode())[0]
+
+    read = edition(owner.get(url))
+    second.post(url, data | {"groups_attribute": "teams", "edition": edition(second.get(url))})
+    unlucky = owner.post(url, data | {"name": "", "edition": read})
+    refused = owner.post(url, data | {"name": "Ours", "edition": edition(unlucky)})
+    saml.refresh_from_db()
+    kept = (saml.name, saml.groups_attribute)
+    again = owner.post(url, data | {"name": "Ours", "edition": edition(refused)})
+
+    assert refused.status_code == 422
+    assert "Another person changed this connection" in refused.content.decode()
+    assert 'value="Ours"' in refused.content.decode()
+    assert kept == ("Nordhavn", "teams")
+    assert again.status_code == 302
+    saml.refresh_from_db()
+    assert (saml.name, saml.groups_attribute) == ("Ours", "")
+
+
+def test_who_disables_a_connection_while_it_is_edited_is_not_undone(
+    alice: User, saml: SSOConnection
+) -> None:
+    waited = SSOConnection.objects.get(pk=saml.pk)
+    SSOConnection.objects.filter(pk=saml.pk).update(is_enabled=False)
+
+    update_connection(actor=alice, connection=waited, name="Ours")
+
+    saml.refresh_from_db()
+    assert (saml.name, saml.is_enabled) == ("Ours", False)
+    saml.delete()
+    with pytest.raises(Conflict, match="removed this connection"):
+        update_connection(actor=alice, connection=waited, name="Others")
 
 
 def test_the_names_that_are_understood_are_listed(owner: Client, saml: SSOConnection) -> None:

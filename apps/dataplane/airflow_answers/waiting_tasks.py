@@ -68,7 +68,7 @@ def _without_plugins(rows: object, spec: DeploymentSpec) -> list[str]:
     return [
         f"The plugin {text_of(row[0], LONGEST_PLUGIN)} cannot be imported: "
         f"{text_of(masked(str(row[1]), hidden), LONGEST_ERROR)}"
-        for row in (rows if isinstance(rows, list) else [])
+        for row in (rows[:MOST_WARNINGS] if isinstance(rows, list) else [])
         if isinstance(row, list) and len(row) == 2
     ]
 

@@ -30,6 +30,8 @@ READ_ONLY = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ}
 PRAGMAS = ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "temp_store = MEMORY")
 ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\0": "\ufffd"})
 NOT_JSON = re.compile(r"NaN|Infinity|\\u0000")
+# After an even number of backslashes: after an odd one it is the text \\u0000.
+NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 Columns = dict[str, list[list[str]]]
 
@@ -180,7 +182,7 @@ def _json(value: Any) -> str:
         loaded = json.loads(text, parse_constant=lambda name: name)
     except (ValueError, RecursionError):
         return text
-    return json.dumps(loaded).replace("\\u0000", "\\ufffd")
+    return NUL.sub(r"\1\\ufffd", json.dumps(loaded))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from apps.accounts.queries import digest_of
 from apps.core.encryption.keys import key_ring
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization
+from apps.sso.connections.editions import lock_connection
 from apps.sso.connections.newcomers import check_newcomer_role, newcomers_in_words
 from apps.sso.connections.trust import (
     TESTED_FIELDS,
@@ -85,18 +86,22 @@ def create_connection(
 
 
 @transaction.atomic
-def update_connection(*, actor: User, connection: SSOConnection, **fields: Any) -> None:
+def update_connection(
+    *, actor: User, connection: SSOConnection, edition: str = "", **fields: Any
+) -> None:
     """Change an identity provider. A change that affects sign-in disables it until it is tested
     again; certificates that an owner replaces do not.
 
     An empty `client_secret` keeps the stored one, for the same identity provider alone. Another one
     needs `replaces`, because the people of the former one are not those of this one. Raises
-    Invalid, RightsExceeded when the connection gives roles that the actor may not, and Refused when
-    a domain that enforces SSO would lose its last connection.
+    Invalid, RightsExceeded when the connection gives roles that the actor may not, Refused when a
+    domain that enforces SSO would lose its last connection, and Conflict when it is not of the
+    `edition` any more that the fields began with.
     """
     client_secret = fields.pop("client_secret", "")
     replaces = fields.pop("replaces", False)
     lock_memberships(on=connection.organization)
+    lock_connection(connection, edition=edition)
     changed = {name for name, value in fields.items() if getattr(connection, name) != value}
     _check_changes(actor, connection, {name: fields[name] for name in changed})
     if "config" in changed and not client_secret:

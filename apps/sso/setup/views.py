@@ -22,6 +22,7 @@ from apps.core.errors import PortalError
 from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.sso.connections import services, trust
+from apps.sso.connections.editions import edition_of
 from apps.sso.connections.newcomers import newcomer_role, roles_of_newcomers
 from apps.sso.linking.reach import is_owner
 from apps.sso.models import SSOConnection
@@ -109,18 +110,24 @@ def edit_connection(
         initial=_initial(found),
     )
     _refuse_stale(request, form)
+    edition = request.POST.get("edition", "") or edition_of(found)
     if is_submitted(request, form):
         with errors_shown_in(form):
             services.update_connection(
-                actor=request_user(request), connection=found, **form.cleaned_fields
+                actor=request_user(request),
+                connection=found,
+                edition=edition,
+                **form.cleaned_fields,
             )
             messages.success(request, "Saved.")
             return _to(found)
+        edition = edition_of(get_object_or_404(organization.sso_connections, pk=found.pk))
     context = {
         "organization": organization,
         "form": form,
         "protocol": found.protocol,
         "connection": found,
+        "edition": edition,
         **_freshness(request),
         **_addresses(found),
     }
