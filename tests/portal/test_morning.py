@@ -125,6 +125,7 @@ def test_what_ends_soon_is_shown_to_those_who_may_see_it(
     assert "Later" not in text
     assert "Credential of the cluster" in text
     assert "CA certificate of the cluster" in text
+    assert text.count("ended <time") == 1
     theirs = text_of(client_of(bob))
     assert "Workspace Member of" in theirs
     assert "API token Deployer" not in theirs
