@@ -1,5 +1,6 @@
 """Reads about clusters: which workspaces may use them, and their state in words."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
@@ -21,6 +22,8 @@ EXPIRING = {
     "database_ca_expires_at": "CA certificate of the database server",
     "registry_ca_expires_at": "CA certificate of the registry",
 }
+# Without these the portal reaches no cluster; successors of the others are entered in its settings.
+ACCESS = ("credential_expires_at", "ca_expires_at")
 TONES = {"bad": "Out of reach", "warn": "Need care", "idle": "Not tested", "good": "Ready"}
 
 
@@ -39,6 +42,7 @@ class Expiry:
 
     what: str
     at: datetime
+    is_access: bool
 
     @property
     def subject(self) -> str:
@@ -49,7 +53,7 @@ class Expiry:
 def expiries_of(cluster: Cluster) -> list[Expiry]:
     """List what of a cluster ends, the earliest first. No query."""
     found = [
-        Expiry(what=what, at=at)
+        Expiry(what=what, at=at, is_access=column in ACCESS)
         for column, what in EXPIRING.items()
         if (at := getattr(cluster, column)) is not None
     ]
@@ -70,7 +74,7 @@ def with_tone(clusters: ClusterQuerySet, *, now: datetime) -> Any:
     return clusters.annotate(
         tone=Case(
             When(unreachable_since__isnull=False, then=Value("bad")),
-            When(_expires(now), then=Value("bad")),
+            When(_expires(now, ACCESS), then=Value("bad")),
             When(is_kubernetes & Q(checked_at=None), then=Value("idle")),
             When(_expires(now + EXPIRES_SOON), then=Value("warn")),
             When(is_usable, then=Value("good")),
@@ -124,15 +128,23 @@ def state_of(cluster: Cluster, *, now: datetime) -> ClusterState:
     """Return the state of a cluster, from what was seen last. No query."""
     if cluster.unreachable_since is not None:
         return ClusterState(tone="bad", word="Unreachable", message=cluster.last_error)
-    expiry = next(iter(expiries_of(cluster)), None)
-    if expiry is not None and expiry.at <= now:
+    expiries = expiries_of(cluster)
+    expired = next((one for one in expiries if one.is_access and one.at <= now), None)
+    if expired is not None:
         return ClusterState(
-            tone="bad", word=f"{expiry.subject} expired", message=f"Replace the {expiry.what}."
+            tone="bad", word=f"{expired.subject} expired", message=f"Replace the {expired.what}."
         )
     if cluster.is_kubernetes and cluster.checked_at is None:
         return ClusterState(tone="idle", word="Not tested")
     if not cluster.is_usable:
         return ClusterState(tone="warn", word="Not ready", message=_first_fault(cluster))
+    expiry = next(iter(expiries), None)
+    if expiry is not None and expiry.at <= now:
+        return ClusterState(
+            tone="warn",
+            word=f"{expiry.subject} expired",
+            message="Enter its successor in the settings.",
+        )
     if expiry is not None and expiry.at <= now + EXPIRES_SOON:
         return ClusterState(
             tone="warn",
@@ -148,9 +160,8 @@ def permission_rows(cluster: Cluster) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: not one["missing"])
 
 
-def _expires(until: datetime) -> Q:
-    ends = (Q(**{f"{column}__lte": until}) for column in EXPIRING)
-    return reduce(or_, ends)
+def _expires(until: datetime, columns: Iterable[str] = EXPIRING) -> Q:
+    return reduce(or_, (Q(**{f"{column}__lte": until}) for column in columns))
 
 
 def _first_fault(cluster: Cluster) -> str:

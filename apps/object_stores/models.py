@@ -1,9 +1,11 @@
 import secrets
+from datetime import datetime
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from apps.core.certificates import ca_ends_at
 from apps.organizations.models import Organization
 
 
@@ -59,6 +61,11 @@ class ObjectStore(models.Model):
     def place(self) -> tuple[str, str, str]:
         """What another value of means other objects."""
         return (self.endpoint, self.bucket, self.prefix)
+
+    @property
+    def ca_expires_at(self) -> datetime | None:
+        """When what its server is trusted by ends; None for public authorities."""
+        return ca_ends_at(self.ca_certificate)
 
     def identity(self, field: str) -> str:
         """Name a sealed field of this row for the cipher."""

@@ -1,4 +1,5 @@
 import secrets
+from datetime import datetime
 from typing import cast
 
 from django.conf import settings
@@ -7,6 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from apps.core.certificates import ca_ends_at
 from apps.deployments.models import Deployment
 from apps.organizations.models import Organization, Workspace
 
@@ -74,6 +76,11 @@ class PackageIndex(models.Model):
         """What it belongs to."""
         # A constraint of the database: exactly one of them is there.
         return self.organization or self.workspace or cast(Deployment, self.deployment)
+
+    @property
+    def ca_expires_at(self) -> datetime | None:
+        """When what its server is trusted by ends; None for public authorities."""
+        return ca_ends_at(self.ca_certificate)
 
     def identity(self, field: str) -> str:
         """Name a sealed field of this row for the cipher."""

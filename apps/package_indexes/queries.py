@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from django.db.models import Case, F, Q, QuerySet, Value, When
 
 from apps.access.scopes import with_ancestors
+from apps.accounts.models import User
 from apps.core.encryption.keys import key_ring
 from apps.dataplane import spec
 from apps.deployments.models import Deployment
@@ -46,6 +47,23 @@ def indexes_in(organization: Organization) -> QuerySet[PackageIndex]:
     )
     above = ("organization", "workspace__organization", "deployment__workspace__organization")
     return rows.select_related(*above, "created_by")
+
+
+def indexes_to_change(*, user: User, organization: Organization | None) -> QuerySet[PackageIndex]:
+    """List the indexes that a person may change, everywhere or in one organization, with what they
+    belong to.
+    """
+    may = Q(pk__in=())
+    for model in (Organization, Workspace, Deployment):
+        scope = model.access_scope
+        mine = model.objects.allowing(user, f"{scope}.update")
+        if organization is not None:
+            path = model.access_paths["organization"]
+            mine = mine.filter(**{path or "pk": organization.pk})
+        may |= Q(**{f"{scope}__in": mine.values("pk")})
+    return PackageIndex.objects.filter(may).select_related(
+        "organization", "workspace", "deployment"
+    )
 
 
 def package_indexes(deployment: Deployment) -> tuple[spec.PackageIndex, ...]:

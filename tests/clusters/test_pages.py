@@ -898,6 +898,18 @@ def test_what_ends_first_is_said(remote) -> None:
     assert state_of(remote, now=now).word == "Credential expired"
 
 
+def test_a_ca_of_the_settings_that_ended_needs_care_and_puts_no_cluster_out_of_reach(
+    browser, remote
+) -> None:
+    Cluster.objects.update(registry_ca_expires_at=timezone.now() - timedelta(days=1))
+
+    shown = browser.get(LIST).content.decode()
+
+    assert "CA certificate of the registry expired" in shown
+    assert "Enter its successor in the settings." in shown
+    assert "Out of reach" not in shown
+
+
 def test_members_look_and_change_nothing(bob, alice, remote, client_of, make_deployment) -> None:
     make_deployment(cluster=remote, name="etl-prod")
     client = client_of(bob)
@@ -984,7 +996,7 @@ def test_the_state_that_filters_a_fleet_is_the_one_that_is_shown(
             now + timedelta(days=2),
             now + timedelta(days=90),
         ),
-        "registry_ca_expires_at": (None, now - timedelta(days=2)),
+        "registry_ca_expires_at": (None, now - timedelta(days=2), now + timedelta(days=2)),
         "checked_at": (None, now),
         "check_result": ({}, {"is_usable": True}, {"is_usable": False}),
     }

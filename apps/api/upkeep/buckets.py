@@ -33,6 +33,7 @@ class BucketShape(Shape):
     path_style: bool
     access_key_id: str
     ca_certificate: str
+    ca_expires_at: datetime | None = None
     updated_at: datetime
 
 
@@ -133,5 +134,6 @@ def _shape(store: ObjectStore) -> BucketShape:
         path_style=store.is_path_style,
         access_key_id=store.access_key_id,
         ca_certificate=store.ca_certificate,
+        ca_expires_at=store.ca_expires_at,
         updated_at=store.updated_at,
     )

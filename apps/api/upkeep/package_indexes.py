@@ -42,6 +42,7 @@ class IndexShape(Shape):
     username: str
     has_password: bool
     ca_certificate: str
+    ca_expires_at: datetime | None = None
     replaces_public_index: bool
     scope: str
     entity_id: str
@@ -199,6 +200,7 @@ def _shape(index: PackageIndex) -> IndexShape:
         username=index.username,
         has_password=bool(index.secret),
         ca_certificate=index.ca_certificate,
+        ca_expires_at=index.ca_expires_at,
         replaces_public_index=index.is_only,
         scope=type(place).access_scope.upper(),
         entity_id=public_id(type(place).access_scope, place.pk),

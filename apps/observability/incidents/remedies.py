@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from apps.access.queries import Denial, denials
-from apps.clusters.queries import EXPIRING
+from apps.clusters.queries import ACCESS, EXPIRING
 from apps.deployments.models import Deployment
 from apps.deploys.deliveries.queries import deploy_to_roll_back_to
 from apps.observability.incidents.models import Incident
@@ -232,9 +232,7 @@ def _of_cluster(page: str, label: str, permission: str, deployment: Deployment) 
     )
 
 
-OF_SETTINGS = frozenset(
-    EXPIRING[one] for one in ("database_ca_expires_at", "registry_ca_expires_at")
-)
+OF_SETTINGS = frozenset(what for column, what in EXPIRING.items() if column not in ACCESS)
 OF_COMPONENTS = frozenset(
     {"heartbeat-late", "crash-loop", "out-of-memory", "image-pull", "not-ready"}
 )

@@ -1,11 +1,11 @@
 """The morning look: what failed in the last day or days, which queues were full, and what ends
-soon, of everything a person may see or of one organization. Six queries, however many rows.
+soon, of everything a person may see or of one organization. Seven queries, however many rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from django.db.models import Count, Max, Q, QuerySet
 from django.urls import reverse
@@ -13,16 +13,14 @@ from django.urls import reverse
 from apps.access.scopes import grant_model, models_with_roles
 from apps.accounts.models import User, UserKind
 from apps.clusters.models import Cluster
-from apps.clusters.queries import expiries_of
 from apps.deployments.models import Deployment
-from apps.layers.kinds.certificates import ending
-from apps.layers.models import Layer
 from apps.observability.incidents.models import Incident
 from apps.observability.results.models import RunResult
 from apps.organizations.models import Organization
+from apps.portal.home.certificates import SOON, End, certificates_that_end
 from apps.runtimes.notes import runtime_note
 
-SINCE, SOON = timedelta(days=1), timedelta(days=14)
+SINCE = timedelta(days=1)
 MOST_DAGS, MOST_QUEUES, MOST_ENDS = 6, 6, 10
 FULL = "queue-at-capacity"
 
@@ -37,17 +35,6 @@ class FailedDag:
     url: str
     count: int
     last_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class End:
-    """Something that ends soon, or did: `at` is None where the sentence says when."""
-
-    what: str
-    where: str
-    url: str
-    at: datetime | None
-    tone: Literal["", "warn", "bad"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +63,7 @@ def morning_of(
     failed = list(_failed(user, organization, now - since)[: MOST_DAGS + 1])
     ends = sorted(
         (
-            *_of_clusters(clusters, now),
-            *_of_ca_bundles(clusters, now),
+            *certificates_that_end(user, organization, clusters, now),
             *_of_runtimes(runtimes, now),
             *_of_roles(user, organization, now),
         ),
@@ -139,43 +125,6 @@ def _full(user: User, organization: Organization | None, since: datetime) -> Que
     if organization is not None:
         found = found.filter(deployment__workspace__organization=organization)
     return found.select_related("deployment").order_by("-closed_at", "-opened_at", "pk")
-
-
-def _of_clusters(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
-    for one in clusters:
-        for expiry in expiries_of(one):
-            if expiry.at <= now + SOON:
-                yield End(
-                    what=f"{expiry.subject} of the cluster",
-                    where=one.name,
-                    url=reverse("clusters:cluster", args=[one.organization.slug, one.pk]),
-                    at=expiry.at,
-                    tone="bad" if expiry.at <= now else "warn",
-                )
-
-
-def _of_ca_bundles(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
-    """Tell of CAs that clusters and their organizations give to Deployments."""
-    if not clusters:
-        return
-    places = Q(cluster__in=clusters) | Q(organization__in={one.organization_id for one in clusters})
-    rows = Layer.objects.filter(places, values__has_key="ca_bundle")
-    for row in rows.select_related("organization", "cluster__organization").order_by("pk"):
-        for name, at in ending(row.values["ca_bundle"], now=now):
-            yield End(
-                what=f"CA {name}",
-                where=row.said.place,
-                url=_settings_of(row),
-                at=at,
-                tone="bad" if at <= now else "warn",
-            )
-
-
-def _settings_of(row: Layer) -> str:
-    if row.organization is not None:
-        return reverse("deployments:organization_settings", args=[row.organization.slug])
-    cluster: Any = row.cluster
-    return reverse("deployments:cluster_settings", args=[cluster.organization.slug, cluster.pk])
 
 
 def _of_runtimes(using: Mapping[str, tuple[int, str]], now: datetime) -> Iterator[End]:

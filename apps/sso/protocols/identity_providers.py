@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import textwrap
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
 
+from apps.core.certificates import ca_ends_at
 from apps.core.errors import Invalid
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.addresses import SCOPES
@@ -79,7 +81,18 @@ def certificate_ends(connection: SSOConnection) -> list[datetime]:
     Responses are accepted beyond that day, because the metadata vouches for the key; but identity
     providers rotate their keys then.
     """
-    certificates = connection.config["certificates"]
+    return _ends(connection.config["certificates"])
+
+
+def provider_ends_at(config: Mapping[str, Any]) -> datetime | None:
+    """Return when the last certificate ends that a connection (its `config`) trusts an identity
+    provider by: of SAML, or of the authority of an OpenID Connect server. None where it has none.
+    """
+    ends = _ends(config.get("certificates", ()))
+    return max(ends, default=None) or ca_ends_at(config.get("ca_certificate", ""))
+
+
+def _ends(certificates: Iterable[str]) -> list[datetime]:
     found = [x509.load_pem_x509_certificate(one.encode()) for one in certificates]
     return [one.not_valid_after_utc for one in found]
 

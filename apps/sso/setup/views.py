@@ -27,7 +27,7 @@ from apps.sso.connections.newcomers import newcomer_role, roles_of_newcomers
 from apps.sso.linking.reach import is_owner
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.addresses import SCOPES, address_of
-from apps.sso.protocols.identity_providers import certificate_ends
+from apps.sso.protocols.identity_providers import certificate_ends, provider_ends_at
 from apps.sso.protocols.vocabulary import NAMES
 from apps.sso.setup.forms import FORMS, SHARED, ConnectionForm, ProtocolForm
 from apps.sso.sign_in.views import leave_for_test
@@ -85,6 +85,7 @@ def connection(
         "connection": found,
         **_addresses(found),
         "certificate_ends": certificate_ends(found) if is_saml else [],
+        "ca_expires_at": None if is_saml else provider_ends_at(found.config),
         "now": timezone.now(),
         "newcomer_role": newcomer_role(organization=organization, key=found.default_role),
         "is_owner": is_owner(user=request_user(request), organization=organization),

@@ -111,7 +111,7 @@ def credential_ends(look: Seen) -> Iterator[Finding]:
             subject="" if one.what == "credential" else one.what,
             severity=Severity.CRITICAL if left <= CREDENTIAL_NOW else Severity.WARNING,
             title=f"The {one.what} of {cluster.name} {ends}",
-            summary=_WITHOUT.get(one.what, _WITHOUT_ACCESS),
+            summary=_WITHOUT_ACCESS if one.is_access else _WITHOUT[one.what],
             proof=evidence(facts=[("Cluster", cluster.name), ("Expires", utc(one.at))]),
         )
 

@@ -1,0 +1,149 @@
+"""Certificates and credentials that end soon, of what people entered them for: clusters, CA
+bundles, buckets, package indexes and single sign-on. Two queries, and one for each kind of which
+something ends.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from django.db.models import Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast
+from django.urls import reverse
+
+from apps.accounts.models import User
+from apps.clusters.models import Cluster
+from apps.clusters.queries import expiries_of
+from apps.core.certificates import ca_ends_at
+from apps.deployments.models import Deployment
+from apps.layers.kinds.certificates import ending
+from apps.layers.models import Layer
+from apps.object_stores.models import ObjectStore
+from apps.organizations.models import Organization
+from apps.package_indexes.models import PackageIndex
+from apps.package_indexes.queries import indexes_to_change
+from apps.sso.models import SSOConnection
+from apps.sso.protocols.identity_providers import provider_ends_at
+
+SOON = timedelta(days=14)
+BUCKET, INDEX, PROVIDER = "bucket", "index", "provider"
+# What it is, where, its page, and its ID.
+Named = tuple[str, str, str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """Something that ends soon, or did: `at` is None where the sentence says when."""
+
+    what: str
+    where: str
+    url: str
+    at: datetime | None
+    tone: Literal["", "warn", "bad"]
+
+
+def certificates_that_end(
+    user: User, organization: Organization | None, clusters: Sequence[Cluster], now: datetime
+) -> Iterator[End]:
+    """Tell of all that a person may replace, and of clusters that they see: of everything, or of
+    one organization. `clusters` are those that were read.
+    """
+    yield from _of_clusters(clusters, now)
+    yield from _of_ca_bundles(clusters, now)
+    yield from _of_servers(user, organization, now)
+
+
+def _of_clusters(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
+    for one in clusters:
+        for expiry in expiries_of(one):
+            if expiry.at <= now + SOON:
+                yield End(
+                    what=f"{expiry.subject} of the cluster",
+                    where=one.name,
+                    url=reverse("clusters:cluster", args=[one.organization.slug, one.pk]),
+                    at=expiry.at,
+                    tone="bad" if expiry.at <= now else "warn",
+                )
+
+
+def _of_ca_bundles(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
+    """Tell of CAs that clusters and their organizations give to Deployments."""
+    if not clusters:
+        return
+    places = Q(cluster__in=clusters) | Q(organization__in={one.organization_id for one in clusters})
+    rows = Layer.objects.filter(places, values__has_key="ca_bundle")
+    for row in rows.select_related("organization", "cluster__organization").order_by("pk"):
+        for name, at in ending(row.values["ca_bundle"], now=now):
+            yield End(
+                what=f"CA {name}",
+                where=row.said.place,
+                url=_settings_of(row),
+                at=at,
+                tone="bad" if at <= now else "warn",
+            )
+
+
+def _settings_of(row: Layer) -> str:
+    if row.organization is not None:
+        return reverse("deployments:organization_settings", args=[row.organization.slug])
+    cluster: Any = row.cluster
+    return reverse("deployments:cluster_settings", args=[cluster.organization.slug, cluster.pk])
+
+
+def _of_servers(user: User, organization: Organization | None, now: datetime) -> Iterator[End]:
+    due: dict[str, dict[int, datetime]] = {}
+    for kind, pk, text in _trusted(user, organization):
+        at = provider_ends_at(json.loads(text)) if kind == PROVIDER else ca_ends_at(text)
+        if at is not None and at <= now + SOON:
+            due.setdefault(kind, {})[pk] = at
+    for kind, ends in due.items():
+        for what, where, url, pk in _NAMED[kind](ends):
+            at = ends[pk]
+            yield End(what=what, where=where, url=url, at=at, tone="bad" if at <= now else "warn")
+
+
+def _trusted(user: User, organization: Organization | None) -> QuerySet[Any, tuple[str, int, str]]:
+    """Return what a person may replace: a kind, an ID, and what has the certificates. One query."""
+    mine = Organization.objects.allowing(user, "organization.update")
+    providers = SSOConnection.objects.allowing(user, "organization.sso.manage")
+    if organization is not None:
+        mine, providers = (
+            mine.filter(pk=organization.pk),
+            providers.filter(organization=organization),
+        )
+    buckets = ObjectStore.objects.filter(organization__in=mine.values("pk"), retired_at=None)
+    indexes = indexes_to_change(user=user, organization=organization)
+    rows = [
+        found.exclude(ca_certificate="").values_list(Value(kind), "pk", "ca_certificate")
+        for kind, found in ((BUCKET, buckets), (INDEX, indexes))
+    ]
+    config = Cast("config", TextField())
+    of_providers = providers.filter(is_enabled=True).values_list(Value(PROVIDER), "pk", config)
+    return rows[0].union(rows[1], of_providers, all=True)
+
+
+def _buckets(ends: Collection[int]) -> Iterator[Named]:
+    for row in ObjectStore.objects.filter(pk__in=ends).select_related("organization"):
+        url = reverse("object_stores:store", args=[row.organization.slug, row.use])
+        yield "CA certificate of the bucket", str(row), url, row.pk
+
+
+def _indexes(ends: Collection[int]) -> Iterator[Named]:
+    rows = PackageIndex.objects.filter(pk__in=ends)
+    for row in rows.select_related("organization", "workspace", "deployment"):
+        scope = row.place.access_scope
+        by = row.place.ref if isinstance(row.place, Deployment) else row.place.slug
+        page = "index" if scope == "organization" else f"{scope}_index"
+        url = reverse(f"package_indexes:{page}", args=[by, row.pk])
+        yield "CA certificate of the package index", str(row), url, row.pk
+
+
+def _providers(ends: Collection[int]) -> Iterator[Named]:
+    for row in SSOConnection.objects.filter(pk__in=ends).select_related("organization"):
+        url = reverse("sso:connection", args=[row.organization.slug, row.key])
+        yield "Certificate of the identity provider", str(row), url, row.pk
+
+
+_NAMED = {BUCKET: _buckets, INDEX: _indexes, PROVIDER: _providers}
