@@ -21,7 +21,11 @@ def duration_in_words(seconds: float) -> str:
 
 def time_ago_in_words(*, then: datetime, now: datetime) -> str:
     """Write how far away a moment is: "just now", "4 min ago", "in 2 h"."""
-    seconds = (now - then).total_seconds()
+    return seconds_ago_in_words((now - then).total_seconds())
+
+
+def seconds_ago_in_words(seconds: float) -> str:
+    """Write the same of the seconds since then; of less than none, until then."""
     distance = abs(seconds)
     if distance < 10:
         return "just now"

@@ -15,6 +15,7 @@ from django.db.models import (
     CharField,
     Count,
     F,
+    FloatField,
     Func,
     IntegerField,
     QuerySet,
@@ -80,7 +81,12 @@ _COLUMNS = (
     "observation__warnings",
     # Only the badge of one in deletion asks for it, and elsewhere it changes with every pass.
     Case(When(phase=Phase.DELETING, then=F("next_reconcile_at"))),
-    "wanted__created_at",
+    # As seconds since 1970: fifty moments with a zone take longer to read than all other columns.
+    Func(
+        F("wanted__created_at"),
+        template="EXTRACT(EPOCH FROM %(expressions)s)::double precision",
+        output_field=FloatField(),
+    ),
     "wanted__summary",
     # As `str(user)` has it.
     Coalesce(
@@ -155,7 +161,9 @@ class RowCluster(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What the list shows of a Deployment. `queues` and `queues_seen` are JSON as it was stored."""
+    """What the list shows of a Deployment. `queues` and `queues_seen` are JSON as it was stored,
+    `changed_at` counts seconds since 1970.
+    """
 
     ref: str
     name: str
@@ -168,7 +176,7 @@ class Row(NamedTuple):
     import_errors: int
     warnings: list[str] | None
     next_reconcile_at: datetime | None
-    changed_at: datetime | None
+    changed_at: float | None
     summary: str | None
     author: str | None
     runtime: str

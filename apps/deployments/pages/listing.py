@@ -1,9 +1,9 @@
+import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from django.core.cache import cache
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -19,7 +19,7 @@ from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.web.htmx import is_fragment, skip_unchanged
 from apps.core.web.own_addresses import address_with
-from apps.core.words import time_ago_in_words
+from apps.core.words import seconds_ago_in_words
 from apps.deployments.badge import GROUPS, display_status
 from apps.deployments.configuration.options import EXECUTORS
 from apps.deployments.pages.list_queries import (
@@ -38,6 +38,7 @@ POLL_SECONDS = 20
 ADVICE_SECONDS = 60
 CREATE = "workspace.deployments.create"
 KEPT_ROWS = 2_000
+KEPT_ADVICE = 500
 GROUP_WORDS = {
     "failed": ("Failed", "bad"),
     "unhealthy": ("Unhealthy", "bad"),
@@ -85,23 +86,18 @@ def _around(request: HttpRequest, workspace: Workspace, page: ListPage) -> dict[
         "runtimes": tuple(runtime.version for runtime in runtimes()),
         "executors": EXECUTORS,
         "can_create": can_create,
-        "advice": None if can_create else _advice(workspace),
+        "advice": None if can_create else _advice(workspace, int(time.time()) // ADVICE_SECONDS),
     }
 
 
-def _advice(workspace: Workspace) -> dict[str, Any]:
+@lru_cache(maxsize=KEPT_ADVICE)
+def _advice(workspace: Workspace, _minute: int) -> dict[str, Any]:
     """Return which role may create here, and who can assign it. It is the same for everyone who
     sees the workspace and may be a minute old; the page that refuses computes it anew.
     """
-
-    def explain() -> dict[str, Any]:
-        denial = explain_denial(permission=CREATE, on=workspace)
-        people = [str(person) for person in denial.grantors]
-        return {"role": " or ".join(denial.roles[:2]), "people": people}
-
-    key = f"advice:{CREATE}:{workspace.pk}"
-    found = cast(dict[str, Any], cache.get_or_set(key, explain, ADVICE_SECONDS))
-    return {"role": found["role"], "people": tuple(found["people"])}
+    denial = explain_denial(permission=CREATE, on=workspace)
+    people = tuple(str(person) for person in denial.grantors)
+    return {"role": " or ".join(denial.roles[:2]), "people": people}
 
 
 @dataclass(frozen=True)
@@ -141,8 +137,9 @@ def _rows(page: ListPage, now: datetime) -> list[ShownRow]:
     notes = {version: runtime_note(version, today=today) for version in versions}
     zone = timezone.get_current_timezone_name()
     rows = []
+    moment = now.timestamp()
     for row in page.rows:
-        changed = time_ago_in_words(then=row.changed_at, now=now) if row.changed_at else ""
+        changed = seconds_ago_in_words(moment - row.changed_at) if row.changed_at else ""
         rows.append(_drawn(row, notes[row.runtime], changed, zone))
     return rows
 
@@ -160,6 +157,7 @@ def _drawn(row: Row, note: RuntimeNote | None, changed: str, zone: str) -> Shown
     context = {
         "row": row,
         "url": reverse("deployments:overview", args=[row.ref]),
+        "changed_at": datetime.fromtimestamp(row.changed_at, UTC) if row.changed_at else None,
         "status": status,
         "queues": queues,
         "more_queues": more_queues,
