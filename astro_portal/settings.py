@@ -207,10 +207,20 @@ _database_url = env_url(
 _database = dj_database_url.parse(_database_url)
 # A lock that is held for long fails the request (503: try again) instead of blocking web threads.
 _LOCKS = {"options": "-c lock_timeout=10s"}
+# A server that goes without a word, with its machine or behind a firewall, is given up within a
+# minute instead of hours. Seconds, and milliseconds.
+_SILENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 DATABASES = {
     "default": {
         **_database,
-        "OPTIONS": {**_LOCKS, **_database.get("OPTIONS", {})},
+        "ENGINE": "apps.core.database",
+        "OPTIONS": {**_LOCKS, **_SILENCE, **_database.get("OPTIONS", {})},
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
     }

@@ -7,9 +7,13 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from apps.core.database.patience import WEB_SECONDS, PatientConnection
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "astro_portal.settings")
 
 _django = get_wsgi_application()
+
+PatientConnection.patience_seconds = WEB_SECONDS
 
 # Only now: it needs models, which Django has loaded.
 from apps.status_pages.serving import StatusPages  # noqa: E402 - see above

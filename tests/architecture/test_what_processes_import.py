@@ -14,6 +14,8 @@ SERVES = """
 import django; django.setup()
 from astro_portal.celery import app; app.loader.import_default_modules()
 import astro_portal.urls, astro_portal.wsgi
+from apps.core.database.patience import WEB_SECONDS, PatientConnection
+assert PatientConnection.patience_seconds == WEB_SECONDS
 """
 NAMES = """
 from django.urls import resolve, reverse

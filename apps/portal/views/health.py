@@ -5,7 +5,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from apps.core.database.patience import answers_within
 from apps.core.web.gates import open_to_all
+
+# Less than probes wait: else each of them would take a thread of the server for longer.
+SECONDS = 4.0
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +19,7 @@ logger = logging.getLogger(__name__)
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     try:
-        with connection.cursor() as cursor:
+        with answers_within(SECONDS), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
         logger.exception("the database does not answer")

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.airflow_access.gateway import serve
+from apps.core.database.patience import WEB_SECONDS, PatientConnection
 
 ADDRESS = re.compile(r"(?:[^:\[\]\s]*|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         found = ADDRESS.fullmatch(listen)
         if listen and (found is None or int(found[1]) > 65_535):
             raise CommandError("--listen must be like 0.0.0.0:8081 or [::]:8081.")
+        PatientConnection.patience_seconds = WEB_SECONDS
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())

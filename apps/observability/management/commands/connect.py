@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from apps.airflow_access.gateway import serve
+from apps.core.database.patience import WEB_SECONDS, PatientConnection
 from apps.observability.watching.watchers import Watchers
 
 
@@ -12,6 +13,7 @@ class Command(BaseCommand):
     help = "Do in one process what `watch` and `gateway` do in two: for the portal of one machine."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        PatientConnection.patience_seconds = WEB_SECONDS
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())

@@ -1,0 +1,1 @@
+"""The database backend of the portal: Django's own for PostgreSQL, with an end to waiting."""
