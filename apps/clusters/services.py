@@ -123,8 +123,8 @@ def update_settings(
             "packages come from: what is taken from there runs with the secrets of Deployments. "
             "Ask an owner, or keep them."
         )
-    _refuse_moving_data(row, changes)
-    _refuse_taken_namespaces(row, settings)
+    _refuse_moving_data(actor, row, changes)
+    _refuse_taken_namespaces(actor, row, settings)
     if changes.keys() & SERVER:
         _keep_former_server(row, settings)
     for name, (_, value) in changes.items():
@@ -173,7 +173,7 @@ def remove_cluster(*, actor: User, cluster: Cluster, typed_name: str) -> None:
         raise Invalid(f"Type {cluster.name} to confirm.", field="confirm")
     # A concurrent creation of a Deployment waits here, then finds no cluster.
     row = Cluster.objects.select_for_update().get(pk=cluster.pk)
-    _refuse_in_use(row, "Delete them first.")
+    _refuse_in_use(actor, row, "Delete them first.")
     row.removed_at = timezone.now()
     for name in SEALED:
         setattr(row, name, None)
@@ -194,21 +194,20 @@ def remove_cluster(*, actor: User, cluster: Cluster, typed_name: str) -> None:
     record_on_cluster("cluster.removed", actor, row, name=[row.name, None])
 
 
-def _refuse_moving_data(cluster: Cluster, changes: Mapping[str, Any]) -> None:
+def _refuse_moving_data(actor: User, cluster: Cluster, changes: Mapping[str, Any]) -> None:
     moved = [words for name, words in FIXED_WHILE_USED.items() if name in changes]
     if moved:
-        _refuse_in_use(
-            cluster, f"While Deployments run here, {' and '.join(moved)} cannot be changed."
-        )
+        message = f"While Deployments run here, {' and '.join(moved)} cannot be changed."
+        _refuse_in_use(actor, cluster, message)
 
 
-def _refuse_taken_namespaces(cluster: Cluster, settings: Mapping[str, Any]) -> None:
+def _refuse_taken_namespaces(actor: User, cluster: Cluster, settings: Mapping[str, Any]) -> None:
     """Refuse to take away a namespace that has a Deployment, and to begin or end naming them while
     Deployments run: they would not be found any more.
     """
     named = set(settings.get("namespaces", cluster.namespaces).split())
     if bool(named) != bool(cluster.namespaces):
-        _refuse_in_use(cluster, "While Deployments run here, this stays as it is.")
+        _refuse_in_use(actor, cluster, "While Deployments run here, this stays as it is.")
     taken = set(
         deployments_on(cluster=cluster).exclude(namespace="").values_list("namespace", flat=True)
     )
@@ -239,10 +238,14 @@ def _concerned(cluster: Cluster, changes: Mapping[str, Any]) -> int:
     return 0
 
 
-def _refuse_in_use(cluster: Cluster, message: str) -> None:
-    there = [deployment.name for deployment in deployments_on(cluster=cluster)[: MOST_NAMES + 1]]
-    if there:
-        names = ", ".join(there[:MOST_NAMES]) + (" and others" if there[MOST_NAMES:] else "")
+def _refuse_in_use(actor: User, cluster: Cluster, message: str) -> None:
+    """Name the Deployments that the actor may see: those of other workspaces are only counted."""
+    there = deployments_on(cluster=cluster)
+    if count := there.count():
+        seen = [one.name for one in there.visible_to(actor)[:MOST_NAMES]]
+        rest = count - len(seen)
+        others = f"{rest} {'other ' if seen else ''}Deployment{'' if rest == 1 else 's'}"
+        names = " and ".join(part for part in (", ".join(seen), others if rest else "") if part)
         raise Refused(f"{cluster} runs {names}. {message}")
 
 

@@ -1,5 +1,6 @@
-"""Upgrades that an account confirmed and that did not begin are cancelled once the ways into that
-account have ended, if its address was not proved before: whoever had it confirmed with its rights.
+"""Upgrades that an account confirmed and that changed nothing yet are cancelled once the ways into
+that account have ended, if its address was not proved before: whoever had it confirmed with its
+rights.
 """
 
 from typing import Any
@@ -18,7 +19,8 @@ def connect() -> None:
 
 
 def _end(sender: Any, user: User, **_: Any) -> list[str]:
-    waiting = Upgrade.objects.filter(confirmed_by=user, state=UpgradeState.WAITING)
+    states = (UpgradeState.WAITING, UpgradeState.BACKING_UP)
+    waiting = Upgrade.objects.filter(confirmed_by=user, state__in=states)
     found = list(waiting.select_related("deployment__workspace__organization"))
     waiting.filter(pk__in=[one.pk for one in found]).update(
         state=UpgradeState.CANCELLED, ended_at=timezone.now()

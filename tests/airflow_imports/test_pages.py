@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.accounts.sign_in.address_proof import earlier_access_ended
 from apps.airflow_imports import jobs, services, tasks
 from apps.airflow_imports.models import AirflowImport, ImportState
 from apps.airflow_imports.source.options import names_in, sorted_by_fate
@@ -284,6 +285,32 @@ def test_dags_are_unpaused_with_the_rights_of_whoever_asked(
     unpausing.unpause_dags(import_id=str(row.pk), now=timezone.now())
     assert done == [("orders_daily", False)], "Bob may not"
     assert dag_services.pause_dag is not pause
+
+
+def test_dags_that_are_left_stay_paused_when_the_wish_is_withdrawn(
+    client_of: Callable[[User], Client], alice: User, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_of(alice)
+    row = read(brought(client, url))
+    client.post(
+        f"{url}{row.pk}/create/", {"name": "shop", "runtime": "3.3.2-1", "executor": "local"}
+    )
+    row.refresh_from_db()
+    row.report["dags"] = [{"dag_id": one, "is_paused": False} for one in ("first", "second")]
+    row.unpause, row.unpaused_by = {"asked": "now"}, alice
+    row.save()
+    done: list[str] = []
+
+    def pause(*, dag_id: str, **_: object) -> None:
+        done.append(dag_id)
+        earlier_access_ended.send(sender=User, user=alice)
+
+    monkeypatch.setattr(unpausing, "pause_dag", pause)
+    unpausing.unpause_dags(import_id=str(row.pk), now=timezone.now())
+
+    row.refresh_from_db()
+    assert len(done) == 1
+    assert (row.unpause, row.lease_until) == ({}, None)
 
 
 def test_it_is_kept_as_long_as_a_deployment_needs_it(

@@ -143,7 +143,8 @@ def test_a_program_sees_whom_a_layer_would_reach_and_overwrites_no_one(
                 "deploymentName": deployment.name,
                 "changes": [{"setting": "Scheduler size", "before": "small", "after": "large"}],
             }
-        ]
+        ],
+        "hiddenCount": 0,
     }
     assert (wrong.status_code, "Choose small" in wrong.json()["message"]) == (400, True)
     assert program.get(path).json()["settings"] == {}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +12,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.accounts.sign_in.address_proof import earlier_access_ended
 from apps.audit.models import AuditEvent
 from apps.backups import restoring, services
 from apps.backups.keeping import cleanup, running, schedules
@@ -319,6 +321,28 @@ def test_a_deployment_is_deleted_after_its_last_backup_and_not_without_it(
     phases = [Deployment.objects.get(pk=one.pk).phase for one in (kept, failing, refused)]
     assert phases == [Phase.DELETING, Phase.ACTIVE, Phase.ACTIVE]
     assert "permission to delete it is missing" in refused.backups.get().failure
+
+
+@pytest.mark.parametrize("what", ["withdrawn", "closed"])
+def test_a_deletion_that_is_withdrawn_while_the_backup_is_written_does_not_come(
+    alice: User, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    back_up = FakePlane.back_up
+
+    def meanwhile(self: FakePlane, **asked: Any) -> Any:
+        if what == "withdrawn":
+            earlier_access_ended.send(sender=User, user=alice)
+        else:
+            User.objects.filter(pk=alice.pk).update(is_active=False)
+        return back_up(self, **asked)
+
+    monkeypatch.setattr(FakePlane, "back_up", meanwhile)
+    reason = Backup.Reason.DELETION
+    backup = make_backup(alice, deployment, reason=reason, keep_days=30, then_deletes=True)
+
+    assert backup.state == BackupState.DONE
+    assert backup.then_deletes == (what == "closed")
+    assert Deployment.objects.get(pk=deployment.pk).phase == Phase.ACTIVE
 
 
 def test_backups_end_with_their_time_and_strays_are_removed(

@@ -765,6 +765,21 @@ def test_a_cluster_in_use_cannot_be_removed(browser, remote, make_deployment) ->
     assert "etl-prod" in browser.get(address).content.decode()
 
 
+def test_who_manages_clusters_learns_no_names_of_deployments_that_they_may_not_see(
+    caretaker, remote, make_deployment
+) -> None:
+    make_deployment(cluster=remote, name="etl-prod")
+    address = f"{LIST}{remote.pk}/remove/"
+
+    shown = caretaker.get(address).content.decode()
+    refused = caretaker.post(address, {"confirm": "eu-1"}).content.decode()
+
+    assert "etl-prod" not in shown + refused
+    assert "0 of 1 are listed: the first of those that you may see." in shown
+    assert "eu-1 runs 1 Deployment. Delete them first." in refused
+    check_page(shown)
+
+
 def test_a_removed_cluster_keeps_its_history_and_no_secret(
     browser, remote, make_deployment
 ) -> None:

@@ -731,9 +731,39 @@ def test_only_an_owner_says_which_cas_all_deployments_trust(
         with pytest.raises(Invalid, match="Only an owner of the organization") as refused:
             update_layer(actor=carl, place=place, values=bundle, locked=())
         assert refused.value.field == "ca_bundle"
+        with pytest.raises(Invalid, match="Only an owner of the organization"):
+            # It would take from Deployments the CAs of their own.
+            update_layer(actor=carl, place=place, values={}, locked=("ca_bundle",))
         # What is no matter of trust stays his.
         update_layer(actor=carl, place=place, values={"scheduler_replicas": "2"}, locked=())
         update_layer(actor=alice, place=place, values=bundle, locked=())
+
+
+def test_whom_a_change_reaches_is_told_to_those_alone_who_see_them(
+    organization: Organization,
+    remote: Cluster,
+    distant: Make,
+    alice: User,
+    client_of: Callable[..., Client],
+) -> None:
+    deployment = distant("hidden-from-carl")
+    held = {"organization.view", "organization.clusters.view", "organization.clusters.manage"}
+    carl = make_user("Carl")
+    role = custom_role("Clusters", frozenset(held), organization=organization, actor=alice)
+    put_role(carl, role, organization)
+    address = reverse("deployments:cluster_settings", args=[organization.slug, remote.pk])
+    data = {"scheduler_size": "large"}
+
+    carls = client_of(carl).post(address, data).content.decode()
+    alices = client_of(alice).post(address, data).content.decode()
+    done = client_of(carl).post(address, data | {"apply_again": "on"})
+
+    assert deployment.name in alices
+    assert deployment.name not in carls
+    assert "1 of them is in workspaces that you may not see" in carls
+    assert "1 of them" not in alices
+    assert done.status_code == 302
+    check_page(carls)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -654,6 +654,22 @@ def test_a_test_keeps_only_what_can_be_shown(
     assert connection.test_result["name"] == ""
 
 
+def test_a_test_with_a_wrong_secret_speaks_to_who_tests(
+    provider: OpenIDProvider, connection: SSOConnection, client_of: Any, alice: User
+) -> None:
+    provider.bend = {"client_secret": "another"}
+    client = client_of(alice)
+
+    left = client.post(reverse("sso:test_connection", args=["nordhavn", connection.key]))
+    back = provider.authorize(way_out(left))
+    client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}")
+
+    connection.refresh_from_db()
+    said = connection.test_result["message"]
+    assert said.startswith("The identity provider does not accept the client ID or the client")
+    assert "bypass" not in said
+
+
 def test_a_failed_test_says_why(
     provider: OpenIDProvider, connection: SSOConnection, client_of: Any, alice: User
 ) -> None:

@@ -381,6 +381,21 @@ def test_the_pages_lead_through_an_upgrade(
     assert client.get(f"{every}9/").status_code == 404
 
 
+def test_an_upgrade_that_is_backed_up_is_cancelled_with_the_access_of_who_confirmed_it(
+    alice: User, older: Deployment
+) -> None:
+    upgrade = confirmed(alice, older)
+    assert state_of(upgrade) == ("backing-up", "")
+
+    earlier_access_ended.send(sender=User, user=alice)
+    back_up(backup_id=str(Backup.objects.get().pk), now=timezone.now())
+
+    assert state_of(upgrade)[0] == "cancelled"
+    older.refresh_from_db()
+    assert older.wanted
+    assert older.wanted.number == upgrade.base
+
+
 def test_what_an_account_set_up_before_its_address_was_proved_does_not_begin(
     alice: User, older: Deployment, make_deployment: Callable[..., Deployment]
 ) -> None:

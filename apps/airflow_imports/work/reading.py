@@ -36,6 +36,20 @@ MOST_SECONDS = 7_200
 LEASE = timedelta(seconds=MOST_SECONDS + 60)
 MOST_ATTEMPTS = 3
 SETTING = "PORTAL_IMPORT_NETWORKS"
+# What a worker writes at the end. The rest may have changed meanwhile.
+WRITTEN = (
+    "state",
+    "failure",
+    "ended_at",
+    "expires_at",
+    "lease_until",
+    "airflow_version",
+    "size_bytes",
+    "sha256",
+    "postgres",
+    "report",
+    "sealed",
+)
 INTERRUPTED = "Reading was cut off three times, so it was given up. Bring the Airflow again."
 TOO_LONG = "Reading took longer than two hours, so it was given up."
 
@@ -141,5 +155,5 @@ def _end(row: AirflowImport, failure: str = "") -> None:
     if failure:
         row.sealed = None
         logger.warning("import failed", extra={"import": str(row.pk)})
-    row.save()
+    row.save(update_fields=WRITTEN)
     row.upload.unlink(missing_ok=True)

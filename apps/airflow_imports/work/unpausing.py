@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.airflow_imports.models import AirflowImport
-from apps.core.errors import PortalError
+from apps.core.errors import PortalError, Refused
 from apps.dags.services import pause_dag
 
 LEASE = timedelta(minutes=20)
@@ -28,26 +28,36 @@ def unpause_dags(*, import_id: str, now: datetime) -> None:
     rows = AirflowImport.objects.filter(free, pk=import_id, unpause__asked__isnull=False)
     if not rows.filter(unpause__done__isnull=True).update(lease_until=now + LEASE):
         return
-    row = AirflowImport.objects.select_related("deployment", "unpaused_by").get(pk=import_id)
+    row = AirflowImport.objects.get(pk=import_id)
     failed = _unpause(row)
-    row.unpause = {
+    done = {
         **row.unpause,
         "done": timezone.now().isoformat(),
         "count": len(row.ran_before) - len(failed),
         "failed": failed,
     }
-    row.lease_until = None
-    row.save(update_fields=["unpause", "lease_until"])
+    rows = AirflowImport.objects.filter(pk=import_id)
+    # A wish that was withdrawn meanwhile stays withdrawn.
+    rows.filter(unpause__asked__isnull=False).update(unpause=done)
+    rows.update(lease_until=None)
 
 
 def _unpause(row: AirflowImport) -> dict[str, str]:
-    deployment, actor = row.deployment, row.unpaused_by
-    if deployment is None or actor is None or not actor.has_perm(RUN, deployment):
-        return dict.fromkeys(row.ran_before, NOT_ALLOWED)
     failed = {}
     for dag_id in row.ran_before:
         try:
-            pause_dag(actor=actor, deployment=deployment, dag_id=dag_id, is_paused=False)
+            _unpause_one(row, dag_id)
         except PortalError as error:
             failed[dag_id] = error.message[:200]
     return failed
+
+
+def _unpause_one(row: AirflowImport, dag_id: str) -> None:
+    """Unpause a DAG with the rights of now: there may be a thousand, in many minutes."""
+    wishes = AirflowImport.objects.select_related("deployment", "unpaused_by")
+    wish = wishes.filter(pk=row.pk, unpause__asked__isnull=False).first()
+    deployment = wish.deployment if wish else None
+    actor = wish.unpaused_by if wish else None
+    if deployment is None or actor is None or not actor.has_perm(RUN, deployment):
+        raise Refused(NOT_ALLOWED)
+    pause_dag(actor=actor, deployment=deployment, dag_id=dag_id, is_paused=False)

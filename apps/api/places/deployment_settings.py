@@ -20,6 +20,7 @@ from apps.deployments.layering.services import (
     reached_by,
     update_layer,
 )
+from apps.deployments.layering.telling import told_to
 from apps.layers.catalogue import settings_on
 from apps.layers.models import Layer
 from apps.layers.queries import layer_of, layers_above
@@ -77,9 +78,12 @@ class ReachedDeployment(Shape):
 
 
 class LayerPreview(Shape):
-    """Whom a change would reach, by name, and what becomes different there."""
+    """Whom a change would reach, by name, and what becomes different there. `hidden_count` are
+    those that the caller may not see.
+    """
 
     deployments: list[ReachedDeployment]
+    hidden_count: int = 0
 
 
 class SettingShape(Shape):
@@ -126,7 +130,7 @@ def update_of_organization(request: Call, at: Path[InOrganization], body: LayerB
     summary="Show which Deployments other settings of an organization would reach",
 )
 def preview_of_organization(request: Call, at: Path[InOrganization], body: LayerPreviewBody) -> Any:
-    return _preview(request.organization, body)
+    return _preview(request, request.organization, body)
 
 
 @router.get(
@@ -160,7 +164,7 @@ def update_of_cluster(request: Call, at: Path[AtCluster], body: LayerBody) -> An
     summary="Show which Deployments other settings of a cluster would reach",
 )
 def preview_of_cluster(request: Call, at: Path[AtCluster], body: LayerPreviewBody) -> Any:
-    return _preview(_cluster(request, at), body)
+    return _preview(request, _cluster(request, at), body)
 
 
 @router.get(
@@ -194,7 +198,7 @@ def update_of_workspace(request: Call, at: Path[AtWorkspace], body: LayerBody) -
     summary="Show which Deployments other settings of a workspace would reach",
 )
 def preview_of_workspace(request: Call, at: Path[AtWorkspace], body: LayerPreviewBody) -> Any:
-    return _preview(request.found, body)
+    return _preview(request, request.found, body)
 
 
 @router.get(
@@ -219,9 +223,10 @@ def _layer(place: Place, row: Layer | None = None) -> LayerShape:
     return LayerShape(layer=layer_name(place).upper(), settings=row.values, locked=row.locked)
 
 
-def _preview(place: Place, body: LayerPreviewBody) -> LayerPreview:
+def _preview(request: Call, place: Place, body: LayerPreviewBody) -> LayerPreview:
     reached = reached_by(place=place, values=body.settings, locked=body.locked)
-    return LayerPreview(deployments=[_reached(one) for one in reached])
+    told, hidden_count = told_to(user=request.caller.user, place=place, reached=reached)
+    return LayerPreview(deployments=[_reached(one) for one in told], hidden_count=hidden_count)
 
 
 def _reached(one: Reached) -> ReachedDeployment:

@@ -39,6 +39,20 @@ INTERRUPTED = (
     "Try again."
 )
 TOO_LONG = "The backup took longer than an hour, so it was given up."
+# What a worker writes at the end. The rest may have changed meanwhile.
+WRITTEN = (
+    "state",
+    "ended_at",
+    "lease_until",
+    "failure",
+    "expires_at",
+    "sealed",
+    "revision",
+    "airflow_version",
+    "size_bytes",
+    "sha256",
+    "postgres",
+)
 NOT_DELETED = "The backup is complete, but the Deployment was not deleted."
 
 
@@ -119,11 +133,14 @@ def _end(backup: Backup) -> None:
     if backup.keep_days is not None:
         backup.expires_at = now + timedelta(days=backup.keep_days)
     with transaction.atomic():
-        backup.save()
+        backup.save(update_fields=WRITTEN)
         size = {"bytes": [None, backup.size_bytes]}
         record_change(backup.created_by, backup.deployment, "backup.completed", size)
-    if backup.then_deletes:
-        _delete_deployment(backup)
+    # As it is now: the wish may have been withdrawn, and its maker closed, while this was written.
+    wishes = Backup.objects.select_related("deployment", "created_by")
+    wish = wishes.filter(pk=backup.pk, then_deletes=True).first()
+    if wish is not None:
+        _delete_deployment(wish)
 
 
 def _delete_deployment(backup: Backup) -> None:

@@ -140,7 +140,7 @@ def remove(request: HttpRequest, organization: Organization, cluster_id: int) ->
         **page_of(request, cluster, tab="settings"),
         "error": error,
         "refusal": refusal,
-        "deployments": there[:MOST_DEPLOYMENTS],
+        "deployments": there.visible_to(request.user)[:MOST_DEPLOYMENTS],
         "deployment_count": there.count(),
     }
     status = 422 if error or refusal else 200

@@ -177,7 +177,8 @@ def trust_refusal(*, actor: User, place: Place) -> str:
 
 
 def _refuse_trust(actor: User, place: Place, changes: Iterable[str]) -> None:
-    refusal = trust_refusal(actor=actor, place=place) if TRUST in changes else ""
+    is_about_trust = any(one.removesuffix(" lock") == TRUST for one in changes)
+    refusal = trust_refusal(actor=actor, place=place) if is_about_trust else ""
     if refusal:
         raise Invalid(refusal, field=TRUST)
 

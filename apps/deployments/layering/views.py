@@ -28,6 +28,7 @@ from apps.deployments.layering.services import (
     trust_refusal,
     update_layer,
 )
+from apps.deployments.layering.telling import told_to
 from apps.deployments.models import Deployment
 from apps.layers.catalogue import settings_on
 from apps.layers.form_fields import in_words
@@ -162,15 +163,17 @@ def _page(request: HttpRequest, place: Place, context: dict[str, Any]) -> HttpRe
         else:
             messages.success(request, _done(count))
             return redirect(request.path)
+    told, hidden_count = told_to(user=request_user(request), place=place, reached=reached)
     context |= {
         "layer": layer,
         "message": WORDS[layer],
         "above": LAYERS[: LAYERS.index(layer)],
         "form": form,
         "base": (row or Layer()).version,
-        "reached": [_in_words(one) for one in reached[:MOST_SHOWN]],
+        "reached": [_in_words(one) for one in told[:MOST_SHOWN]],
         "reached_count": len(reached),
-        "others": [one.deployment for one in reached[MOST_SHOWN:]],
+        "hidden_count": hidden_count,
+        "others": [one.deployment for one in told[MOST_SHOWN:]],
         "reached_words": deployments_in_words(len(reached)),
         "ending": expiring(row.values.get("ca_bundle", "") if row else "", now=timezone.now()),
     }

@@ -21,7 +21,7 @@ from apps.core.errors import Refused
 from apps.sso.connections.services import client_secret_of
 from apps.sso.linking.reach import is_reached
 from apps.sso.models import SSOConnection
-from apps.sso.protocols.failures import NOT_ASKED, explain
+from apps.sso.protocols.failures import NOT_ASKED, explain, in_a_test
 from apps.sso.protocols.identity_providers import configuration_address
 from apps.sso.protocols.outgoing import GuardedSession
 from apps.sso.provider import (
@@ -198,7 +198,8 @@ def problem(
 ) -> HttpResponse:
     """Show that sign-in failed, with an id that is in the log. A test shows the reason, too."""
     if is_testing(request, connection):
-        return end_test(request, connection, None, message=f"{message} {reason}".strip())
+        message = f"{in_a_test(message)} {reason}".strip()
+        return end_test(request, connection, None, message=message)
     error_id = secrets.token_hex(4)
     logger.warning(
         "sign-in refused",
