@@ -461,6 +461,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.bulk_actions.tasks.remove_old",
         "schedule": timedelta(days=1),
     },
+    "remove-unwanted-objects": {
+        "task": "apps.object_stores.tasks.remove_unwanted_objects",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300},
+    },
     "sweep-backup-files": {
         "task": "apps.backups.tasks.sweep_backup_files",
         "schedule": timedelta(days=1),

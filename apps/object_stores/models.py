@@ -70,3 +70,16 @@ class ObjectStore(models.Model):
     def identity(self, field: str) -> str:
         """Name a sealed field of this row for the cipher."""
         return f"object_stores.objectstore|{self.key}|{field}"
+
+
+class UnwantedObject(models.Model):
+    """An object in a bucket that no row names any more. `removal` deletes it."""
+
+    store = models.ForeignKey(
+        ObjectStore, on_delete=models.CASCADE, related_name="unwanted_objects"
+    )
+    key = models.CharField(max_length=1024)
+    since = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.key

@@ -7,8 +7,9 @@ from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.queries import has_operator
 from apps.accounts.services import LinkUnusable, create_person, use_sign_in_link
-from apps.airflow_imports.work.cleanup import delete_objects_of
+from apps.airflow_imports.work import cleanup as imports_cleanup
 from apps.audit.services import record
+from apps.backups.keeping import cleanup as backups_cleanup
 from apps.clusters.services import register_this_machine
 from apps.core.errors import Invalid, Refused
 from apps.deployments.models import Deployment, Phase
@@ -51,7 +52,8 @@ def set_up(
 
 @transaction.atomic
 def delete_workspace(*, actor: User, workspace: Workspace, typed_name: str) -> None:
-    """Delete a workspace permanently, with the records of Deployments that were deleted in it.
+    """Delete a workspace permanently, with the records of Deployments that were deleted in it, and
+    their backups.
 
     Raises Invalid when the name was typed wrong, Refused while it holds a Deployment.
     """
@@ -72,8 +74,9 @@ def delete_workspace(*, actor: User, workspace: Workspace, typed_name: str) -> N
     deleted = Deployment.objects.filter(workspace=workspace)
     # These two protect a revision, even one that is deleted together with its Deployment.
     deleted.update(wanted=None, applied=None)
+    backups_cleanup.remove_objects_of(workspace)
     deleted.delete()
-    delete_objects_of(workspace)
+    imports_cleanup.remove_objects_of(workspace)
     workspace.delete()
 
 

@@ -27,6 +27,7 @@ from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.secrets import sealed
 from apps.object_stores.client import Bucket, BucketFailed
 from apps.object_stores.models import ObjectStore
+from apps.object_stores.removal import remove_unwanted
 from apps.organizations.models import Organization, Workspace
 from apps.portal.services import delete_workspace
 from tests.airflow_imports.test_pages import KEY, brought, read, url
@@ -370,23 +371,18 @@ def test_the_object_goes_after_a_week_although_dags_wait_to_be_unpaused(
 
 
 def test_the_object_goes_with_the_workspace(
-    alice: User,
-    row: AirflowImport,
-    away: Cluster,
-    store: ObjectStore,
-    server: Server,
-    django_capture_on_commit_callbacks: Callable[..., Any],
+    alice: User, row: AirflowImport, away: Cluster, store: ObjectStore, server: Server
 ) -> None:
     made(alice, row, away)
     send(row)
     Deployment.objects.update(phase=Phase.DELETED)
     workspace = row.workspace
 
-    with django_capture_on_commit_callbacks(execute=True):
-        delete_workspace(actor=alice, workspace=workspace, typed_name=workspace.name)
+    delete_workspace(actor=alice, workspace=workspace, typed_name=workspace.name)
+    assert not AirflowImport.objects.exists()
+    assert remove_unwanted(now=timezone.now()) == 1
 
     assert server.objects() == {}
-    assert not AirflowImport.objects.exists()
 
 
 def test_an_archive_that_is_gone_is_said(

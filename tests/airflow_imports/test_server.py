@@ -26,12 +26,15 @@ from tests.embedded import temporary_home
 pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).resolve().parents[2]
 HOLD = """
-import sys, time
+import resource, sys, time
 from pathlib import Path
 from apps.dataplane.imports.scratch import Scratch, claimed
 from apps.dataplane.imports.server import throwaway_database
 from apps.dataplane.local.home import Home
 
+# As each worker of the portal has.
+_, hard = resource.getrlimit(resource.RLIMIT_DATA)
+resource.setrlimit(resource.RLIMIT_DATA, (512 * 1024**2, hard))
 scratch = Scratch(folder=Path(sys.argv[2]))
 with claimed(scratch), throwaway_database(Home(Path(sys.argv[1])), scratch) as url:
     print(url, flush=True)
@@ -73,8 +76,9 @@ def command_of(program: str, *arguments: str) -> list[str]:
 
 
 def server_of(scratch: Scratch) -> psutil.Process:
-    children = psutil.Process().children(recursive=True)
-    [server] = [one for one in children if str(scratch.server) in one.cmdline()]
+    where = str(scratch.server)
+    found = psutil.process_iter(["cmdline"])
+    [server] = [one for one in found if where in (one.info["cmdline"] or ())]
     return server
 
 
@@ -107,7 +111,9 @@ def test_it_ends_with_a_worker_that_is_killed_and_what_is_left_goes_with_the_nex
     arguments = (str(home.path), str(scratch.folder))
     worker = subprocess.Popen(command_of(HOLD, *arguments), cwd=PROJECT, stdout=subprocess.PIPE)
     assert worker.stdout
-    assert worker.stdout.readline()
+    url = worker.stdout.readline().decode().strip()
+    with psycopg.connect(url) as connection, pytest.raises(psycopg.errors.OutOfMemory):
+        connection.execute("SELECT length(repeat('x', 1000000000))")
     sockets = scratch.socket.resolve()
     running = psutil.Process(worker.pid).children(recursive=True)
     with pytest.raises(ScratchBusy), claimed(scratch):

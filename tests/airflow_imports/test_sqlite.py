@@ -18,9 +18,9 @@ from apps.dataplane.imports.versions import HEADS
 from apps.dataplane.local.backups.archives import run_program
 from apps.dataplane.local.home import Home
 from tests.airflow_imports.airflow_2_11 import make
-from tests.airflow_imports.test_reading import config, home, read, restored, source_url
+from tests.airflow_imports.test_reading import config, home, read, restored, scratch, source_url
 
-__all__ = ["config", "home", "read", "source_url"]
+__all__ = ["config", "home", "read", "scratch", "source_url"]
 pytestmark = pytest.mark.slow
 OF_2_11 = make.HERE / "airflow.db.gz"
 OF_3_1 = make.HERE.parent / "airflow_3_1" / "airflow.db.gz"

@@ -13,6 +13,7 @@ import pytest
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.imports import formats, sqlite, sqlite_program
+from apps.dataplane.imports.scratch import Scratch
 from apps.dataplane.imports.sqlite_program import copied
 from tests.airflow_imports.airflow_2_11 import make
 
@@ -28,9 +29,9 @@ def made(folder: Path, script: str) -> Path:
 
 
 def load(path: Path, folder: Path) -> None:
-    place = folder / "place"
-    place.mkdir(exist_ok=True)
-    sqlite.load_sqlite(url="", path=path, folder=place, reserved_bytes=0)
+    scratch = Scratch(folder=folder / "place")
+    scratch.files.mkdir(parents=True, exist_ok=True)
+    sqlite.load_sqlite(url="", path=path, scratch=scratch)
 
 
 def written(folder: Path, path: Path, table: str, columns: list[list[str]]) -> list[str]:
@@ -181,10 +182,10 @@ def test_the_program_is_given_nothing_of_the_portal(
         raise Permanent("Enough.")
 
     monkeypatch.setattr(sqlite, "run", run)
+    (tmp_path / "files").mkdir()
+    scratch = Scratch(folder=tmp_path)
     with pytest.raises(Permanent, match="Enough"):
-        sqlite.load_sqlite(
-            url="postgresql://u:secret@h/d", path=tmp_path / "a", folder=tmp_path, reserved_bytes=1
-        )
+        sqlite.load_sqlite(url="postgresql://u:secret@h/d", path=tmp_path / "a", scratch=scratch)
 
     assert set(seen["environment"]) == {"LANG", "PATH"}
     assert "secret" not in str(seen)

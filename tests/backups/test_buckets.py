@@ -14,12 +14,14 @@ from apps.backups.keeping import cleanup, fetching, running
 from apps.backups.models import Backup, BackupState
 from apps.core.errors import PortalError, Refused
 from apps.dataplane.spec import failed_note
-from apps.deployments.models import Deployment
+from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.compiler import compile_spec
-from apps.object_stores import transfers
-from apps.object_stores.models import ObjectStore
+from apps.object_stores import removal, transfers
+from apps.object_stores.client import Bucket
+from apps.object_stores.models import ObjectStore, UnwantedObject
 from apps.object_stores.services import remove_store
 from apps.organizations.models import Organization
+from apps.portal.services import delete_workspace
 from tests.backups.examples import file_of, make_backup, with_secrets
 from tests.object_stores.conftest import server, shared_server
 from tests.object_stores.servers import BUCKET, Server, make_store
@@ -158,6 +160,50 @@ def test_the_key_of_a_bucket_is_forgotten_with_its_last_backup(
     assert cleanup.forget_buckets() == 1
     with_secrets(deployment)
     assert make_backup(alice, deployment).store is None
+
+
+def test_backups_go_with_their_workspace_also_while_the_bucket_is_away(
+    alice: User,
+    deployment: Deployment,
+    folder: Path,
+    store: ObjectStore,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_backup(alice, deployment)
+    make_backup(alice, deployment)
+    deployment.phase = Phase.DELETED
+    deployment.save()
+    workspace, now = deployment.workspace, timezone.now()
+
+    delete_workspace(actor=alice, workspace=workspace, typed_name=workspace.name)
+
+    assert not Backup.objects.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "url", lambda *_: f"{server.url}/no-such-bucket/x")
+        assert removal.remove_unwanted(now=now) == 0
+    remove_store(actor=alice, store=store)
+    assert cleanup.forget_buckets() == 0, "its key is needed"
+    assert len(server.objects()) == 2
+
+    assert removal.remove_unwanted(now=now) == 2
+
+    assert server.objects() == {}
+    assert removal.remove_unwanted(now=now) == 0
+    assert cleanup.forget_buckets() == 1
+
+
+def test_what_cannot_be_deleted_for_a_month_is_given_up(
+    alice: User, store: ObjectStore, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removal.remove_later([(store, "gone/one.dump")])
+    monkeypatch.setattr(Bucket, "url", lambda *_: f"{server.url}/no-such-bucket/x")
+
+    removal.remove_unwanted(now=timezone.now() + timedelta(days=29))
+    assert UnwantedObject.objects.exists()
+    removal.remove_unwanted(now=timezone.now() + timedelta(days=31))
+
+    assert not UnwantedObject.objects.exists()
 
 
 def test_a_worker_that_died_while_it_sent_is_followed_by_another(

@@ -3,16 +3,13 @@
 import logging
 import shutil
 from datetime import datetime, timedelta
-from functools import partial
-
-from django.db import transaction
 
 from apps.airflow_imports.models import AirflowImport
 from apps.airflow_imports.queries import is_needed, is_to_be_unpaused
 from apps.airflow_imports.services import KEPT
 from apps.object_stores.client import BucketFailed, delete
-from apps.object_stores.models import ObjectStore
 from apps.object_stores.queries import opened
+from apps.object_stores.removal import remove_later
 from apps.organizations.models import Workspace
 
 logger = logging.getLogger(__name__)
@@ -73,19 +70,7 @@ def remove_stray_files(*, now: datetime) -> int:
     return len(strays)
 
 
-def delete_objects_of(workspace: Workspace) -> None:
-    """Delete what lies in buckets of the imports of a workspace, once the transaction in which the
-    workspace is deleted is done, as far as the buckets answer.
-    """
+def remove_objects_of(workspace: Workspace) -> None:
+    """Let a job delete what lies in buckets of the imports of a workspace that is being deleted."""
     rows = AirflowImport.objects.filter(workspace=workspace, store__isnull=False)
-    objects = [(one.store, one.object_key) for one in rows.select_related("store") if one.store]
-    transaction.on_commit(partial(_delete_objects, objects), robust=True)
-
-
-def _delete_objects(objects: list[tuple[ObjectStore, str]]) -> None:
-    try:
-        for store, key in objects:
-            delete(opened(store), key)
-    except BucketFailed as error:
-        extra = {"reason": error.message}
-        logger.warning("imports of a deleted workspace not removed from a bucket", extra=extra)
+    remove_later((one.store, one.object_key) for one in rows.select_related("store") if one.store)

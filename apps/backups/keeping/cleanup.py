@@ -11,6 +11,8 @@ from apps.backups.queries import is_being_restored
 from apps.object_stores.client import BucketFailed, delete
 from apps.object_stores.models import ObjectStore
 from apps.object_stores.queries import opened
+from apps.object_stores.removal import remove_later
+from apps.organizations.models import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +59,15 @@ def forget_buckets() -> int:
     """
     rows = ObjectStore.objects.filter(use=ObjectStore.Use.BACKUPS, retired_at__isnull=False)
     # A higher app owns imports; its rows are reached without an import.
-    count, _ = rows.filter(backups=None, airflow_imports=None).delete()
+    count, _ = rows.filter(backups=None, airflow_imports=None, unwanted_objects=None).delete()
     return count
+
+
+def remove_objects_of(workspace: Workspace) -> None:
+    """Let a job delete what lies in buckets of the backups of a workspace that is being deleted."""
+    rows = Backup.objects.filter(deployment__workspace=workspace, store__isnull=False)
+    rows = rows.select_related("store", "deployment")
+    remove_later((one.store, one.object_key) for one in rows if one.store)
 
 
 def remove_stray_files(*, now: datetime) -> int:

@@ -39,31 +39,38 @@ def loaded(home: Home, scratch: Scratch, source: ImportSource) -> Iterator[str]:
     """Load a source into a server of its own, and yield the URL of the database, which is gone
     afterwards. Raises Permanent or Temporary.
     """
+    # What is no dump, and a server that refuses, is told without a server of ours.
+    path, kind = _fetched(home, scratch, source)
     with throwaway_database(home, scratch) as url:
-        if source.server is not None:
-            archive = scratch.files / "source.dump"
-            _dump(home, scratch, source.server, archive)
-            _restore(home, url, archive)
+        if kind == "archive":
+            _restore(home, url, path)
+        elif kind == "plain":
+            _run_sql(home, url, path)
         else:
-            _load_file(home, scratch, url, Path(source.dump_path))
+            with failures_told():
+                load_sqlite(url=url, path=path, scratch=scratch)
         yield url
 
 
-def _load_file(home: Home, scratch: Scratch, url: str, path: Path) -> None:
+def _fetched(home: Home, scratch: Scratch, source: ImportSource) -> tuple[Path, formats.Format]:
+    """Return a file that can be loaded, and what kind it is."""
+    if source.server is not None:
+        archive = scratch.files / "source.dump"
+        _dump(home, scratch, source.server, archive)
+        return archive, "archive"
+    path = Path(source.dump_path)
     kind = formats.format_of(path)
     if kind == "gzip":
         unpacked = scratch.files / "unpacked"
         formats.unpack(path, unpacked, scratch.check_room)
         path, kind = unpacked, formats.format_of(unpacked)
-    if kind == "archive":
-        _restore(home, url, path)
-    elif kind == "plain":
-        _run_sql(home, scratch, url, path)
-    elif kind == "sqlite":
-        with failures_told():
-            load_sqlite(url=url, path=path, scratch=scratch)
-    else:
+    if kind == "gzip":
         raise Permanent("The file is compressed twice. Unpack it, and upload it again.")
+    if kind == "plain":
+        loadable = scratch.files / "loadable.sql"
+        formats.write_loadable(path, loadable, scratch.check_room)
+        return loadable, kind
+    return path, kind
 
 
 def _restore(home: Home, url: str, path: Path) -> None:
@@ -78,15 +85,13 @@ def _restore(home: Home, url: str, path: Path) -> None:
         raise Permanent(known_reason(lines) or UNREADABLE, log=lines)
 
 
-def _run_sql(home: Home, scratch: Scratch, url: str, path: Path) -> None:
-    loadable = scratch.files / "loadable.sql"
-    formats.write_loadable(path, loadable, scratch.check_room)
+def _run_sql(home: Home, url: str, path: Path) -> None:
     status, lines = run_program(
         home,
         "psql",
         [
             *("--no-psqlrc", "--quiet", "--single-transaction"),
-            *("--set", "ON_ERROR_STOP=1", "--file", str(loadable)),
+            *("--set", "ON_ERROR_STOP=1", "--file", str(path)),
         ],
         url=url,
     )
