@@ -21,7 +21,7 @@ from apps.deployments.models import Deployment
 from apps.layers.kinds.certificates import ending
 from apps.layers.models import Layer
 from apps.object_stores.models import ObjectStore
-from apps.organizations.models import Organization
+from apps.organizations.models import Organization, Workspace
 from apps.package_indexes.models import PackageIndex
 from apps.package_indexes.queries import indexes_to_change
 from apps.sso.models import SSOConnection
@@ -51,7 +51,7 @@ def certificates_that_end(
     one organization. `clusters` are those that were read.
     """
     yield from _of_clusters(clusters, now)
-    yield from _of_ca_bundles(clusters, now)
+    yield from _of_ca_bundles(user, organization, clusters, now)
     yield from _of_servers(user, organization, now)
 
 
@@ -68,17 +68,23 @@ def _of_clusters(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
                 )
 
 
-def _of_ca_bundles(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
-    """Tell of CAs that clusters and their organizations give to Deployments."""
-    if not clusters:
-        return
-    places = Q(cluster__in=clusters) | Q(organization__in={one.organization_id for one in clusters})
+def _of_ca_bundles(
+    user: User, organization: Organization | None, clusters: Sequence[Cluster], now: datetime
+) -> Iterator[End]:
+    """Tell of CAs that the portal, organizations, clusters and workspaces give to Deployments."""
+    workspaces = Workspace.objects.allowing(user, "workspace.update")
+    if organization is not None:
+        workspaces = workspaces.filter(organization=organization)
+    places = Q(cluster__in=clusters) | Q(workspace__in=workspaces.values("pk"))
+    places |= Q(organization__in={one.organization_id for one in clusters})
+    if user.is_operator and organization is None:
+        places |= Q(organization=None, cluster=None, workspace=None)
     rows = Layer.objects.filter(places, values__has_key="ca_bundle")
-    for row in rows.select_related("organization", "cluster__organization").order_by("pk"):
+    for row in rows.select_related("organization", "cluster__organization", "workspace"):
         for name, at in ending(row.values["ca_bundle"], now=now):
             yield End(
                 what=f"CA {name}",
-                where=row.said.place,
+                where=row.said.place or "The portal",
                 url=_settings_of(row),
                 at=at,
                 tone="bad" if at <= now else "warn",
@@ -88,8 +94,12 @@ def _of_ca_bundles(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
 def _settings_of(row: Layer) -> str:
     if row.organization is not None:
         return reverse("deployments:organization_settings", args=[row.organization.slug])
-    cluster: Any = row.cluster
-    return reverse("deployments:cluster_settings", args=[cluster.organization.slug, cluster.pk])
+    if row.cluster is not None:
+        of = [row.cluster.organization.slug, row.cluster.pk]
+        return reverse("deployments:cluster_settings", args=of)
+    if row.workspace is not None:
+        return reverse("deployments:workspace_settings", args=[row.workspace.slug])
+    return reverse("deployments:portal_settings")
 
 
 def _of_servers(user: User, organization: Organization | None, now: datetime) -> Iterator[End]:
