@@ -161,17 +161,21 @@ def test_cas_of_a_workspace_and_of_the_portal_are_told_to_those_who_change_them(
     alice: User,
     bob: User,
     client_of: Callable[[User], Client],
+    settings: Any,
 ) -> None:
+    settings.GIT_CA = Authority("Git CA").certificate
     for place, name in (({"workspace": workspace}, "Team CA"), ({}, "Portal CA")):
         Layer.objects.create(**place, values={"ca_bundle": Authority(name).certificate})
 
     assert "CA “Team CA”" in text_of(client, "/")
     assert "Portal CA" not in text_of(client, "/")
+    assert "PORTAL_GIT_CA" not in text_of(client, "/")
     assert "Team CA" not in text_of(client_of(bob), "/")
 
     alice.is_operator = True
     alice.save(update_fields=["is_operator"])
     assert "CA “Portal CA”" in text_of(client, "/")
+    assert "PORTAL_GIT_CA" in text_of(client, "/")
     assert "Portal CA" not in text_of(client, "/o/nordhavn/")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from django.conf import settings
 from django.db.models import Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast
 from django.urls import reverse
@@ -29,6 +30,7 @@ from apps.sso.protocols.identity_providers import provider_ends_at
 
 SOON = timedelta(days=14)
 BUCKET, INDEX, PROVIDER = "bucket", "index", "provider"
+OF_THE_PORTAL = ("GIT_CA", "REGISTRY_CA", "SSO_CA")
 # What it is, where, its page, and its ID.
 Named = tuple[str, str, str, int]
 
@@ -53,6 +55,8 @@ def certificates_that_end(
     yield from _of_clusters(clusters, now)
     yield from _of_ca_bundles(user, organization, clusters, now)
     yield from _of_servers(user, organization, now)
+    if user.is_operator and organization is None:
+        yield from _of_the_portal(now)
 
 
 def _of_clusters(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
@@ -100,6 +104,16 @@ def _settings_of(row: Layer) -> str:
     if row.workspace is not None:
         return reverse("deployments:workspace_settings", args=[row.workspace.slug])
     return reverse("deployments:portal_settings")
+
+
+def _of_the_portal(now: datetime) -> Iterator[End]:
+    """Tell of private authorities that settings of the portal's process name."""
+    url = reverse("portal:documentation", args=["operating"]) + "#settings"
+    for name in OF_THE_PORTAL:
+        at = ca_ends_at(getattr(settings, name))
+        if at is not None and at <= now + SOON:
+            tone: Literal["warn", "bad"] = "bad" if at <= now else "warn"
+            yield End(what=f"PORTAL_{name}", where="The portal", url=url, at=at, tone=tone)
 
 
 def _of_servers(user: User, organization: Organization | None, now: datetime) -> Iterator[End]:
