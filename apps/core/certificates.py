@@ -5,6 +5,9 @@ from datetime import datetime
 
 from cryptography import x509
 
+# What reading extensions raises of a certificate that was made by hand, beside ValueError.
+BAD_EXTENSIONS = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+
 
 def ca_ends_at(pem: str) -> datetime | None:
     """Return when the last of the certificates that sign ends: old and new ones may stand side by
@@ -25,5 +28,5 @@ def _signs(one: x509.Certificate) -> bool:
         return True
     try:
         return bool(one.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, *BAD_EXTENSIONS):
         return False

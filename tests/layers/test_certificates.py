@@ -8,7 +8,7 @@ from apps.core.errors import Invalid
 from apps.layers.catalogue import SETTINGS
 from apps.layers.form_fields import in_words
 from apps.layers.kinds.certificates import BEGIN, MOST, certificates_in_words, expiring
-from tests.kubernetes.certificates import Authority
+from tests.kubernetes.certificates import Authority, with_an_extension_twice
 
 BUNDLE = SETTINGS["ca_bundle"]
 ONE, OTHER = Authority("Corp Root CA"), Authority("Corp Root CA 2")
@@ -31,6 +31,7 @@ def test_it_keeps_certificates_alone_each_once_and_in_order() -> None:
         ("hello", "Enter certificates in PEM"),
         (f"{BEGIN}\nAAAA\n-----END CERTIFICATE-----", "Enter certificates in PEM"),
         (ONE.certificate[:-40], "Enter certificates in PEM"),
+        (with_an_extension_twice(), "Enter certificates in PEM"),
         (ONE.certificate + KEY, "private key"),
         (ONE.server("db.test").certificate, "Enter that of the CA"),
         (ONE.certificate + "\x00", "can be stored"),
