@@ -79,6 +79,12 @@ class Authority:
         )
 
 
+def with_private_key() -> str:
+    """Return what people paste who take the whole file: certificate and key of a server."""
+    signed = Authority("With key").server("db.test")
+    return signed.certificate + signed.key
+
+
 def private_pem(key: ec.EllipticCurvePrivateKey) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM,
