@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from cryptography.fernet import Fernet
 from django.db import transaction
 from django.utils import timezone
@@ -21,6 +20,7 @@ from apps.airflow_imports.queries import NO_BUCKET, is_needed, runtimes_for, thi
 from apps.airflow_imports.source.options import names_in
 from apps.airflow_imports.source.sealing import ImportSecrets, open_secrets, seal_secrets
 from apps.clusters.models import Cluster
+from apps.core.certificates import certificates_alone
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.dataplane.spec import ExecutorName
@@ -73,7 +73,7 @@ def begin_import(*, actor: User, workspace: Workspace, data: ImportData) -> Airf
         database=data.database,
         user=data.user,
         encryption=data.encryption,
-        ca_certificate=data.ca_certificate.strip(),
+        ca_certificate=certificates_alone(data.ca_certificate, field="ca_certificate"),
         options=names_in(data.options),
         created_by=actor,
     )
@@ -238,14 +238,6 @@ def _check_server(data: ImportData) -> None:
         raise Invalid("Enter the host name alone, such as db.example.org.", field="host")
     if data.encryption not in ENCRYPTIONS:
         raise Invalid("Choose how the connection is encrypted.", field="encryption")
-    if data.ca_certificate.strip():
-        try:
-            x509.load_pem_x509_certificates(data.ca_certificate.encode())
-        except ValueError:
-            raise Invalid(
-                "Enter one or more certificates in PEM, with their BEGIN and END lines.",
-                field="ca_certificate",
-            ) from None
 
 
 def _is_ipv6(host: str) -> bool:

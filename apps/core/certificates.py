@@ -1,9 +1,35 @@
-"""When certificates end that people enter: of clusters, servers and identity providers."""
+"""Certificates that people enter: of clusters, servers and identity providers."""
 
 import warnings
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from apps.core.errors import Invalid
+
+# What reading extensions raises of a certificate that was made by hand, beside ValueError.
+BAD_EXTENSIONS = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+
+
+def certificates_alone(text: str, *, field: str) -> str:
+    """Return the certificates of a text (PEM) without what stands between them, "" for none.
+
+    Raises Invalid at `field`, for a private key above all: it would be stored and shown.
+    """
+    if not text.strip():
+        return ""
+    if "PRIVATE KEY-----" in text:
+        raise Invalid(
+            "This has a private key. Enter certificates alone, and replace that key.", field=field
+        )
+    try:
+        found = x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        raise Invalid(
+            "Enter one or more certificates in PEM, with their BEGIN and END lines.", field=field
+        ) from None
+    return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
 
 
 def ca_ends_at(pem: str) -> datetime | None:
@@ -25,5 +51,5 @@ def _signs(one: x509.Certificate) -> bool:
         return True
     try:
         return bool(one.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, *BAD_EXTENSIONS):
         return False

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography import x509
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
+from apps.core.certificates import certificates_alone
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.encryption.keys import key_ring
 from apps.core.errors import Invalid
@@ -119,7 +119,7 @@ def _fill(store: ObjectStore, data: StoreData) -> None:
     if not CREDENTIAL.fullmatch(data.access_key_id):
         raise Invalid("Enter the access key ID, without blanks.", field="access_key_id")
     store.is_path_style, store.access_key_id = data.is_path_style, data.access_key_id
-    store.ca_certificate = _checked_ca(data.ca_certificate)
+    store.ca_certificate = certificates_alone(data.ca_certificate, field="ca_certificate")
 
 
 def _prefix(text: str) -> str:
@@ -164,19 +164,6 @@ def _refuse_shared(store: ObjectStore) -> None:
     )
     if others.exclude(use=store.use).exists():
         raise Invalid(SHARED, field="bucket")
-
-
-def _checked_ca(text: str) -> str:
-    if not text.strip():
-        return ""
-    try:
-        x509.load_pem_x509_certificates(text.encode())
-    except ValueError:
-        raise Invalid(
-            "Enter one or more certificates in PEM, with their BEGIN and END lines.",
-            field="ca_certificate",
-        ) from None
-    return text.strip() + "\n"
 
 
 def _shown(store: ObjectStore | None) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography import x509
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
+from apps.core.certificates import certificates_alone
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.encryption.keys import key_ring
 from apps.core.errors import Invalid
@@ -156,7 +156,8 @@ def _write(index: PackageIndex, data: IndexData) -> None:
     if password and not data.username:
         raise Invalid("Enter the user; for a token alone it often is __token__.", field="username")
     index.name, index.url, index.username = data.name, url, data.username
-    index.ca_certificate, index.is_only = _checked_ca(data.ca_certificate), data.is_only
+    index.ca_certificate = certificates_alone(data.ca_certificate, field="ca_certificate")
+    index.is_only = data.is_only
     identity = index.identity("secret")
     index.secret = key_ring().seal(value=password, identity=identity) if password else None
     index.updated_at = timezone.now()
@@ -187,19 +188,6 @@ def checked_url(url: str) -> str:
     if parts.query or parts.fragment:
         raise Invalid("Leave what follows a ? or # out of the address.", field="url")
     return url
-
-
-def _checked_ca(text: str) -> str:
-    if not text.strip():
-        return ""
-    try:
-        x509.load_pem_x509_certificates(text.encode())
-    except ValueError:
-        raise Invalid(
-            "Enter one or more certificates in PEM, with their BEGIN and END lines.",
-            field="ca_certificate",
-        ) from None
-    return text.strip() + "\n"
 
 
 def _origin(url: str) -> tuple[str, str]:

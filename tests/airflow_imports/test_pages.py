@@ -31,8 +31,10 @@ from apps.deployments.secrets import sealed
 from apps.organizations.models import Workspace
 from tests.backups.conftest import folder
 from tests.conftest import custom_role, make_user, put_role
+from tests.kubernetes.certificates import with_private_key
 
 __all__ = ["folder"]
+WITH_KEY = with_private_key()
 pytestmark = pytest.mark.django_db
 KEY = "7T512UXSSmBOkpWimFHIVb8jK6lfmSAvx4mO6Arehnc="
 PASSWORD = "of-the-warehouse"
@@ -164,6 +166,7 @@ def test_a_database_is_code_for_those_who_may_deploy_some(
         ({"port": "0"}, "greater than or equal to 1"),
         ({"fernet_key": "short"}, "This is no Fernet key"),
         ({"ca_certificate": "x"}, "certificates in PEM"),
+        ({"ca_certificate": WITH_KEY}, "This has a private key."),
         ({"encryption": "maybe"}, "Select a valid choice"),
     ],
 )

@@ -79,12 +79,34 @@ class Authority:
         )
 
 
+def with_private_key() -> str:
+    """Return what people paste who take the whole file: certificate and key of a server."""
+    signed = Authority("With key").server("db.test")
+    return signed.certificate + signed.key
+
+
 def private_pem(key: ec.EllipticCurvePrivateKey) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     ).decode()
+
+
+def with_an_extension_twice() -> str:
+    """Return a certificate that no library writes: it loads, and its extensions cannot be read."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    builder = _builder(name, DAY).issuer_name(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another")])
+    )
+    for number in ("1.2.3.4", "1.2.3.5"):
+        unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier(number), b"\x05\x00")
+        builder = builder.add_extension(unknown, critical=False)
+    signed = builder.public_key(key.public_key()).sign(key, hashes.SHA256())
+    second, first = b"\x06\x03\x2a\x03\x05", b"\x06\x03\x2a\x03\x04"
+    forged = signed.public_bytes(serialization.Encoding.DER).replace(second, first)
+    loaded = x509.load_der_x509_certificate(forged)
+    return loaded.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _builder(subject: x509.Name, lasts: timedelta) -> x509.CertificateBuilder:

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from apps.core.certificates import certificates_alone
 from apps.core.errors import Invalid
 from apps.layers.catalogue import SETTINGS
 from apps.layers.form_fields import in_words
 from apps.layers.kinds.certificates import BEGIN, MOST, certificates_in_words, expiring
-from tests.kubernetes.certificates import Authority
+from tests.kubernetes.certificates import Authority, with_an_extension_twice
 
 BUNDLE = SETTINGS["ca_bundle"]
 ONE, OTHER = Authority("Corp Root CA"), Authority("Corp Root CA 2")
@@ -31,6 +32,7 @@ def test_it_keeps_certificates_alone_each_once_and_in_order() -> None:
         ("hello", "Enter certificates in PEM"),
         (f"{BEGIN}\nAAAA\n-----END CERTIFICATE-----", "Enter certificates in PEM"),
         (ONE.certificate[:-40], "Enter certificates in PEM"),
+        (with_an_extension_twice(), "Enter certificates in PEM"),
         (ONE.certificate + KEY, "private key"),
         (ONE.server("db.test").certificate, "Enter that of the CA"),
         (ONE.certificate + "\x00", "can be stored"),
@@ -40,6 +42,16 @@ def test_it_keeps_certificates_alone_each_once_and_in_order() -> None:
 def test_it_says_what_would_be_right(typed: str, message: str) -> None:
     with pytest.raises(Invalid, match=message):
         BUNDLE.tidy(typed)
+
+
+def test_of_what_is_pasted_for_a_server_certificates_alone_are_kept() -> None:
+    typed = f"Bag Attributes\n  secret=x\r\n{ONE.certificate}{OTHER.certificate}bye"
+
+    assert certificates_alone(typed, field="ca") == ONE.certificate + OTHER.certificate
+    assert certificates_alone(" \n", field="ca") == ""
+    with pytest.raises(Invalid, match="private key") as refused:
+        certificates_alone(ONE.certificate + KEY, field="ca")
+    assert refused.value.field == "ca"
 
 
 def test_there_is_a_most_of_them() -> None:

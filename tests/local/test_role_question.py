@@ -103,6 +103,18 @@ def test_it_asks_with_its_secret_who_has_which_role(tmp_path: Path) -> None:
     on_stage(tmp_path, act)
 
 
+def test_pages_of_the_edge_lead_back_to_the_portal(tmp_path: Path) -> None:
+    async def act(stage: Stage) -> None:
+        headers = {"Accept": "text/html", "Cookie": f"_token={VIEWER}"}
+        for path, title in (("/down/", "Airflow does not answer"), ("/", "Not found")):
+            async with stage.session.get(stage.url + path, headers=headers) as response:
+                text = await response.text()
+            assert f"<h1>{title}</h1>" in text
+            assert '<a href="http://portal.test/">Astro Portal</a>' in text
+
+    on_stage(tmp_path, act)
+
+
 def test_a_role_taken_away_takes_cookie_and_token_from_the_request(tmp_path: Path) -> None:
     async def act(stage: Stage) -> None:
         stage.portal.answer = {"role": ""}

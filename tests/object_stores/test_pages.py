@@ -12,8 +12,10 @@ from apps.core.errors import Invalid
 from apps.object_stores.models import ObjectStore
 from apps.object_stores.queries import secret_of, store_for
 from apps.organizations.models import Organization
+from tests.kubernetes.certificates import with_private_key
 from tests.object_stores.servers import BUCKET, Server, make_store
 
+WITH_KEY = with_private_key()
 pytestmark = pytest.mark.django_db
 URL = "/o/nordhavn/buckets/"
 SECRET = "s3cr3t-of-the-lake"
@@ -74,6 +76,7 @@ def test_others_are_refused(
         ("secret", "", "Enter the secret access key"),
         ("secret", "a b", "without blanks"),
         ("ca_certificate", "PEM", "certificates in PEM"),
+        ("ca_certificate", WITH_KEY, "This has a private key."),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field(

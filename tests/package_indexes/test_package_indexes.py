@@ -30,7 +30,9 @@ from apps.package_indexes.services import (
 )
 from tests.core.pages import check_page
 from tests.dataplane.private_index import ALLOWED, PASSWORD, USER, PrivateIndex, private_index
+from tests.kubernetes.certificates import with_private_key
 
+WITH_KEY = with_private_key()
 pytestmark = pytest.mark.django_db
 ClientOf = Callable[[User], Client]
 DATA = IndexData(
@@ -107,6 +109,7 @@ def test_what_is_of_no_use_is_said_at_its_field(
         ({"username": ""}, "it often is __token__"),
         ({"name": "taken"}, "here already"),
         ({"ca_certificate": "no certificate"}, "certificates in PEM"),
+        ({"ca_certificate": WITH_KEY}, "This has a private key."),
     )
     for changes, words in cases:
         answer = client_of(alice).post(address(deployment, "new/"), {**FIELDS, **changes})

@@ -155,6 +155,30 @@ def test_cas_that_end_are_told_to_those_who_see_the_cluster(
     assert "Corp Root CA" not in text_of(client_of(charlie), "/")
 
 
+def test_cas_of_a_workspace_and_of_the_portal_are_told_to_those_who_change_them(
+    client: Client,
+    workspace: Workspace,
+    alice: User,
+    bob: User,
+    client_of: Callable[[User], Client],
+    settings: Any,
+) -> None:
+    settings.GIT_CA = Authority("Git CA").certificate
+    for place, name in (({"workspace": workspace}, "Team CA"), ({}, "Portal CA")):
+        Layer.objects.create(**place, values={"ca_bundle": Authority(name).certificate})
+
+    assert "CA “Team CA”" in text_of(client, "/")
+    assert "Portal CA" not in text_of(client, "/")
+    assert "PORTAL_GIT_CA" not in text_of(client, "/")
+    assert "Team CA" not in text_of(client_of(bob), "/")
+
+    alice.is_operator = True
+    alice.save(update_fields=["is_operator"])
+    assert "CA “Portal CA”" in text_of(client, "/")
+    assert "PORTAL_GIT_CA" in text_of(client, "/")
+    assert "Portal CA" not in text_of(client, "/o/nordhavn/")
+
+
 @pytest.fixture
 def certified(organization: Organization, workspace: Workspace, deployment: Deployment) -> str:
     """Give everything that is trusted by certificates those of an authority that ends tomorrow, and
@@ -252,11 +276,11 @@ def test_more_that_ends_asks_no_more_queries(
     def ends() -> int:
         return len(list(certificates_that_end(alice, None, [], timezone.now())))
 
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         assert ends() == 6
     for number in range(5):
         PackageIndex.objects.create(
             organization=organization, name=f"more-{number}", ca_certificate=certified
         )
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         assert ends() == 11

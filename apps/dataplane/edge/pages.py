@@ -1,6 +1,7 @@
 """Responses of the edge and the gateway when there is no response of an Airflow to pass on."""
 
 import html
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -17,11 +18,14 @@ PAGE = """<!doctype html>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
 body {{ margin: 0; background: light-dark(#f4f2ec, #0e1219); color: light-dark(#181c25, #ece9e2) }}
 header {{ padding: .75rem 1.5rem; background: light-dark(#14213a, #0b1222); color: #f5f2ea }}
+header a {{ color: inherit }}
 main {{ max-width: 34rem; margin: 10vh auto; padding: 0 1.5rem; overflow-wrap: anywhere }}
 h1 {{ font-size: 1.25rem }}
 </style></head>
-<body><header>Astro Portal</header><main><h1>{title}</h1><p>{message}</p></main></body></html>
+<body><header>{home}</header><main><h1>{title}</h1><p>{message}</p></main></body></html>
 """
+# Where browsers reach the portal, for the way back.
+HOME: web.AppKey[Callable[[], str]] = web.AppKey("home")
 RETRY_SECONDS = 5
 REFRESH = f'<meta http-equiv="refresh" content="{RETRY_SECONDS}">'
 
@@ -33,11 +37,18 @@ def page(
     if "text/html" not in request.headers.get("Accept", ""):
         return web.json_response({"detail": message}, status=status)
     refresh = REFRESH if tries_again and request.method == "GET" else ""
-    text = PAGE.format(refresh=refresh, title=title, message=html.escape(message))
+    text = PAGE.format(
+        refresh=refresh, home=_home(request), title=title, message=html.escape(message)
+    )
     response = web.Response(status=status, text=text, content_type="text/html")
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _home(request: web.Request) -> str:
+    url = request.app[HOME]() if HOME in request.app else ""
+    return f'<a href="{html.escape(url.rstrip("/"))}/">Astro Portal</a>' if url else "Astro Portal"
 
 
 def not_found(request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from apps.core.certificates import BAD_EXTENSIONS
 from apps.core.errors import Invalid
 
 BEGIN = "-----BEGIN CERTIFICATE-----"
@@ -33,7 +34,7 @@ class CertificatesKind:
         try:
             found = x509.load_pem_x509_certificates(text.encode())
             every = [_checked(one) for one in found]
-        except ValueError:
+        except (ValueError, *BAD_EXTENSIONS):
             raise Invalid(
                 f"Enter certificates in PEM: each begins with {BEGIN} and is complete."
             ) from None

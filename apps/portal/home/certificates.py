@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from django.conf import settings
 from django.db.models import Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast
 from django.urls import reverse
@@ -21,7 +22,7 @@ from apps.deployments.models import Deployment
 from apps.layers.kinds.certificates import ending
 from apps.layers.models import Layer
 from apps.object_stores.models import ObjectStore
-from apps.organizations.models import Organization
+from apps.organizations.models import Organization, Workspace
 from apps.package_indexes.models import PackageIndex
 from apps.package_indexes.queries import indexes_to_change
 from apps.sso.models import SSOConnection
@@ -29,6 +30,7 @@ from apps.sso.protocols.identity_providers import provider_ends_at
 
 SOON = timedelta(days=14)
 BUCKET, INDEX, PROVIDER = "bucket", "index", "provider"
+OF_THE_PORTAL = ("GIT_CA", "REGISTRY_CA", "SSO_CA")
 # What it is, where, its page, and its ID.
 Named = tuple[str, str, str, int]
 
@@ -51,8 +53,10 @@ def certificates_that_end(
     one organization. `clusters` are those that were read.
     """
     yield from _of_clusters(clusters, now)
-    yield from _of_ca_bundles(clusters, now)
+    yield from _of_ca_bundles(user, organization, clusters, now)
     yield from _of_servers(user, organization, now)
+    if user.is_operator and organization is None:
+        yield from _of_the_portal(now)
 
 
 def _of_clusters(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
@@ -68,17 +72,23 @@ def _of_clusters(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
                 )
 
 
-def _of_ca_bundles(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
-    """Tell of CAs that clusters and their organizations give to Deployments."""
-    if not clusters:
-        return
-    places = Q(cluster__in=clusters) | Q(organization__in={one.organization_id for one in clusters})
+def _of_ca_bundles(
+    user: User, organization: Organization | None, clusters: Sequence[Cluster], now: datetime
+) -> Iterator[End]:
+    """Tell of CAs that the portal, organizations, clusters and workspaces give to Deployments."""
+    workspaces = Workspace.objects.allowing(user, "workspace.update")
+    if organization is not None:
+        workspaces = workspaces.filter(organization=organization)
+    places = Q(cluster__in=clusters) | Q(workspace__in=workspaces.values("pk"))
+    places |= Q(organization__in={one.organization_id for one in clusters})
+    if user.is_operator and organization is None:
+        places |= Q(organization=None, cluster=None, workspace=None)
     rows = Layer.objects.filter(places, values__has_key="ca_bundle")
-    for row in rows.select_related("organization", "cluster__organization").order_by("pk"):
+    for row in rows.select_related("organization", "cluster__organization", "workspace"):
         for name, at in ending(row.values["ca_bundle"], now=now):
             yield End(
                 what=f"CA {name}",
-                where=row.said.place,
+                where=row.said.place or "The portal",
                 url=_settings_of(row),
                 at=at,
                 tone="bad" if at <= now else "warn",
@@ -88,8 +98,22 @@ def _of_ca_bundles(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
 def _settings_of(row: Layer) -> str:
     if row.organization is not None:
         return reverse("deployments:organization_settings", args=[row.organization.slug])
-    cluster: Any = row.cluster
-    return reverse("deployments:cluster_settings", args=[cluster.organization.slug, cluster.pk])
+    if row.cluster is not None:
+        of = [row.cluster.organization.slug, row.cluster.pk]
+        return reverse("deployments:cluster_settings", args=of)
+    if row.workspace is not None:
+        return reverse("deployments:workspace_settings", args=[row.workspace.slug])
+    return reverse("deployments:portal_settings")
+
+
+def _of_the_portal(now: datetime) -> Iterator[End]:
+    """Tell of private authorities that settings of the portal's process name."""
+    url = reverse("portal:documentation", args=["operating"]) + "#settings"
+    for name in OF_THE_PORTAL:
+        at = ca_ends_at(getattr(settings, name))
+        if at is not None and at <= now + SOON:
+            tone: Literal["warn", "bad"] = "bad" if at <= now else "warn"
+            yield End(what=f"PORTAL_{name}", where="The portal", url=url, at=at, tone=tone)
 
 
 def _of_servers(user: User, organization: Organization | None, now: datetime) -> Iterator[End]:

@@ -17,7 +17,7 @@ from apps.dataplane.kubernetes.api import transport as module
 from apps.dataplane.kubernetes.api.tls import CertificateRefused
 from apps.dataplane.kubernetes.api.transport import ConnectionEnded, Transport
 from apps.dataplane.kubernetes.config import Connection
-from tests.kubernetes.certificates import Authority
+from tests.kubernetes.certificates import Authority, with_an_extension_twice
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Said: Yes\r\n"
 OK = HEAD + b"Content-Length: 2\r\n\r\n{}"
@@ -316,6 +316,13 @@ def test_a_certificate_that_signs_nothing_does_not_prolong_a_ca() -> None:
 
     assert ca_ends_at(leaf + ca.certificate) == ca_ends_at(ca.certificate)
     assert ca_ends_at(leaf) is not None, "all that is trusted"
+
+
+def test_a_forged_certificate_ends_like_any_other() -> None:
+    ends_at = ca_ends_at(with_an_extension_twice())
+
+    assert ends_at is not None
+    assert ends_at > datetime.now(UTC)
 
 
 @pytest.mark.parametrize("text", ["", "none", "-----BEGIN CERTIFICATE-----\nZ2Fy\n", "\ud800"])

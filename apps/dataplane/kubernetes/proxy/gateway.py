@@ -19,7 +19,7 @@ from yarl import URL
 from apps.dataplane.clouds.identities import CloudIdentity
 from apps.dataplane.clouds.tokens import kept_tokens, token_for
 from apps.dataplane.edge.headers import request_headers, response_headers
-from apps.dataplane.edge.pages import add_security_headers, not_found, page, silent
+from apps.dataplane.edge.pages import HOME, add_security_headers, not_found, page, silent
 from apps.dataplane.edge.passing import CHUNK_BYTES, pass_on, redirect_to_slash, ref_of
 from apps.dataplane.edge.roles import Ask, Roles
 from apps.dataplane.edge.strangers import guarded, sign_in_first
@@ -88,7 +88,7 @@ def make_app(
     """
     app = web.Application()
     app[FIND], app[ORIGIN], app[IS_BEHIND_EDGE] = find, origin, is_behind_edge
-    app[PORTAL_URL], app[SLEEPS] = portal_url, sleeps
+    app[PORTAL_URL], app[SLEEPS], app[HOME] = portal_url, sleeps, lambda: portal_url
     if ask_role:
         app[ROLES] = Roles(ask_role)
     app[BUSY] = Counter()

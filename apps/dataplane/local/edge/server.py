@@ -32,7 +32,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from apps.dataplane.edge.headers import request_headers, response_headers
-from apps.dataplane.edge.pages import add_security_headers, not_found, page, silent
+from apps.dataplane.edge.pages import HOME, add_security_headers, not_found, page, silent
 from apps.dataplane.edge.passing import (
     NOT_ADDED,
     UPSTREAM_TIMEOUT,
@@ -125,7 +125,7 @@ def make_app(
     app[LIVE] = live or routes_file.with_name("no-live")
     app.cleanup_ctx.append(_sessions)
     if portal:
-        app[PORTAL] = portal
+        app[PORTAL], app[HOME] = portal, portal.url_for_browsers
         app.cleanup_ctx.append(_roles)
     app.on_response_prepare.append(add_security_headers)
     app.router.add_route("*", "/{path:.*}", proxy)
