@@ -24,6 +24,7 @@ PLUGINS = Path(__file__).resolve().parents[2] / "runtime" / "plugins"
 VERSIONS = [make_runtime().airflow_version, OLDER]
 # A worker takes a broker for silent after twenty seconds, and looks every five.
 LOST_SECONDS = BUSY_SECONDS = 40
+LONG, END = "long", "end"
 # A worker asks for new tasks each second.
 ASKED_SECONDS = 1.5
 APP = """
@@ -37,9 +38,10 @@ app = Celery(config_source=get_celery_configuration())
 
 
 @app.task(name="note")
-def note(path, seconds):
+def note(path, end):
     pathlib.Path(path).write_text("begun")
-    time.sleep(seconds)
+    while end and not pathlib.Path(end).exists():
+        time.sleep(0.1)
     pathlib.Path(path).write_text("done")
 """
 
@@ -69,11 +71,12 @@ class Worker:
             "PORTAL_WORKER_ALIVE_FILE": str(self.alive),
         }
 
-    def send(self, name: str, *, seconds: int = 0) -> Path:
-        """Queue a task that writes a file."""
+    def send(self, name: str, *, end: str = "") -> Path:
+        """Queue a task that writes a file, and again when the file `end` is there."""
         path = self.folder / name
+        until = str(self.folder / end) if end else ""
         with Celery("sender", broker=self.broker, fixups=[], set_as_current=False) as sender:
-            sender.send_task("note", [str(path), seconds], queue="default")
+            sender.send_task("note", [str(path), until], queue="default")
         return path
 
     @contextmanager
@@ -107,8 +110,8 @@ def world() -> Iterator[LocalWorld]:
         yield world
 
 
-@pytest.fixture(scope="module")
-def proxy(world: LocalWorld) -> Iterator[SwallowingProxy]:
+@contextmanager
+def proxy_before(world: LocalWorld) -> Iterator[SwallowingProxy]:
     parts = urlsplit(embedded_databases.redis_url(world.home))
     assert parts.hostname
     assert parts.port
@@ -117,8 +120,29 @@ def proxy(world: LocalWorld) -> Iterator[SwallowingProxy]:
 
 
 @pytest.fixture(scope="module")
+def proxy(world: LocalWorld) -> Iterator[SwallowingProxy]:
+    with proxy_before(world) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def busy(
+    world: LocalWorld, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Worker, subprocess.Popen[bytes]]]:
+    """A worker whose only slot is taken while the other tests wait; nobody silences its broker."""
+    worker = make_worker(world, VERSIONS[0], tmp_path_factory.mktemp("busy"), number=202)
+    with proxy_before(world) as proxy, worker.running(proxy) as process:
+        worker.send(LONG, end=END)
+        worker.send("later")
+        yield worker, process
+
+
+@pytest.fixture(scope="module")
 def workers(
-    world: LocalWorld, proxy: SwallowingProxy, tmp_path_factory: pytest.TempPathFactory
+    world: LocalWorld,
+    proxy: SwallowingProxy,
+    busy: tuple[Worker, subprocess.Popen[bytes]],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[list[Worker]]:
     """One of each runtime: what is waited for, both wait for side by side."""
     with ExitStack() as stack:
@@ -166,24 +190,26 @@ def test_a_broker_that_is_lost_for_a_while_is_found_again(
 
 
 def test_a_worker_that_is_busy_or_ends_its_task_counts_as_alive(
-    world: LocalWorld, proxy: SwallowingProxy, tmp_path: Path
+    busy: tuple[Worker, subprocess.Popen[bytes]],
 ) -> None:
     """With all its slots taken it asks the broker for nothing, and that is no silence."""
-    worker = make_worker(world, VERSIONS[0], tmp_path, number=202)
-    with worker.running(proxy) as process:
-        long = worker.send("long", seconds=BUSY_SECONDS + 20)
-        eventually(long.exists, seconds=90)
-        worker.send("later")
-        time.sleep(BUSY_SECONDS)
+    worker, process = busy
+    long = worker.folder / LONG
+    eventually(long.exists, seconds=90)
+    time.sleep(max(0.0, long.stat().st_mtime + BUSY_SECONDS - time.time()))
 
-        assert time.time() - worker.alive.stat().st_mtime < 15
-        assert "connecting again" not in worker.log.read_text()
+    assert time.time() - worker.alive.stat().st_mtime < 15
+    assert "connecting again" not in worker.log.read_text()
+    assert not is_done(long)
+    assert not (worker.folder / "later").exists()
 
-        process.send_signal(signal.SIGTERM)
-        eventually(lambda: not worker.alive.exists(), seconds=10)
-        eventually(lambda: process.poll() is not None, seconds=60)
-        assert is_done(long)
-        assert not worker.alive.exists(), "nothing judges it while it ends its tasks"
+    process.send_signal(signal.SIGTERM)
+    eventually(lambda: not worker.alive.exists(), seconds=10)
+    assert process.poll() is None
+    (worker.folder / END).touch()
+    eventually(lambda: process.poll() is not None, seconds=60)
+    assert is_done(long)
+    assert not worker.alive.exists(), "nothing judges it while it ends its tasks"
 
 
 def wait_for_open_requests() -> None:

@@ -25,7 +25,7 @@ from apps.deployments import tasks
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.editing.services import create_deployment, delete_deployment, update_config
 from apps.deployments.models import Deployment, Operation, RevisionState
-from apps.deployments.reconciling import breaker
+from apps.deployments.reconciling import breaker, cluster_jobs
 from apps.observability.watching import cluster_watch
 from apps.observability.watching.watchers import Watchers
 from apps.organizations.models import Organization, Workspace
@@ -167,14 +167,22 @@ def test_a_deployment_lives_drifts_heals_and_leaves_nothing(
 
 
 def test_without_watches_a_survey_finds_what_drifted(
-    worker: None, create: Callable[..., Deployment], control_plane: ControlPlane
+    monkeypatch: pytest.MonkeyPatch,
+    worker: None,
+    create: Callable[..., Deployment],
+    control_plane: ControlPlane,
 ) -> None:
+    monkeypatch.setattr(cluster_jobs, "SURVEY_SECONDS", 5.0)
     deployment = create()
     until(lambda: is_applied(deployment))
 
     scale(control_plane, deployment, 0)
 
-    assert until(lambda: replicas_of(control_plane, deployment) == "1", 120) < 90
+    assert until(lambda: replicas_of(control_plane, deployment) == "1", 60) < 30
+
+
+def test_without_watches_drift_is_found_within_seventy_seconds() -> None:
+    assert cluster_jobs.SURVEY_SECONDS * 1.1 <= 70
 
 
 def test_what_happens_is_written_within_a_second(
