@@ -16,8 +16,12 @@ from apps.dataplane.kubernetes.projects import manifests, work
 from apps.dataplane.kubernetes.projects.answers import NONE, Answer, read_answer
 from apps.dataplane.kubernetes.projects.errors import failure_of
 from apps.dataplane.kubernetes.projects.manifests import ProjectJob
+from apps.dataplane.kubernetes.render import render
+from apps.dataplane.production import ProductionSpec, WorkloadIdentity
 from apps.dataplane.spec import VariableSpec
 from tests.dataplane.kubernetes_render.matrix import CANARY, make_config, make_spec
+from tests.dataplane.kubernetes_render.matrix import manifests as all_manifests
+from tests.dataplane.kubernetes_render.pods import find
 
 PROGRAMS = manifests.RUNTIME_FOLDER / "projects"
 REGISTRY = Registry(repository="registry.test/data/airflow", user="me", password=CANARY)
@@ -60,6 +64,21 @@ def test_only_the_job_that_stores_an_image_has_a_secret_and_it_is_the_registrys(
         plain = [manifests.job(job, is_suspended=False), *owned]
         assert CANARY not in json.dumps([one for one in plain if one["kind"] != "Secret"])
         assert {one["metadata"]["ownerReferences"][0]["uid"] for one in owned} == {"u-1"}
+
+
+@pytest.mark.parametrize("program", ["read_dags", "build_image", "lock_packages"])
+def test_what_reads_and_builds_code_has_not_the_identity_of_tasks_in_a_cloud(program: str) -> None:
+    """The author of a commit need not be one who may deploy it: see ADR 0070."""
+    role = WorkloadIdentity(kind="irsa", name="arn:aws:iam::123456789012:role/etl")
+    spec = make_spec(settings=ProductionSpec(workload_identity=role))
+    objects = all_manifests(render(spec=spec, config=make_config()))
+
+    template = manifests.job(make_job(spec=spec, program=program), is_suspended=False)["spec"]
+    pod = template["template"]["spec"]
+
+    account = find(objects, "ServiceAccount", pod["serviceAccountName"])
+    assert "annotations" in find(objects, "ServiceAccount", "tasks")["metadata"]
+    assert "annotations" not in account["metadata"]
 
 
 def test_a_large_file_comes_in_parts_that_join_again() -> None:

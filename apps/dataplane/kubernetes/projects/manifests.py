@@ -15,7 +15,7 @@ from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import JOB_LABEL
 from apps.dataplane.kubernetes.render.peers import NAMES, anywhere
 from apps.dataplane.kubernetes.render.places import SCRATCH
-from apps.dataplane.kubernetes.render.pods.access import TASKS
+from apps.dataplane.kubernetes.render.pods.access import AIRFLOW
 from apps.dataplane.kubernetes.render.pods.placement import TASK, without_mesh
 from apps.dataplane.kubernetes.render.pods.pods import (
     AIRFLOW_USER,
@@ -124,7 +124,7 @@ def bare_pod(project: ProjectJob) -> dict[str, Any]:
     """Return the spec of a pod without containers and volumes."""
     return {
         **restricted_pod(project.target, user=AIRFLOW_USER, group=0),
-        "serviceAccountName": TASKS,
+        "serviceAccountName": AIRFLOW,
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 5,
     }
