@@ -24,11 +24,16 @@ def certificates_alone(text: str, *, field: str) -> str:
             "This has a private key. Enter certificates alone, and replace that key.", field=field
         )
     try:
-        found = x509.load_pem_x509_certificates(text.encode())
+        return certificates_in(text)
     except ValueError:
         raise Invalid(
             "Enter one or more certificates in PEM, with their BEGIN and END lines.", field=field
         ) from None
+
+
+def certificates_in(text: str) -> str:
+    """Return the certificates of a text (PEM), and nothing else of it. Raises ValueError."""
+    found = x509.load_pem_x509_certificates(text.encode())
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
 
 

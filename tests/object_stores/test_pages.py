@@ -1,13 +1,16 @@
 """The page of buckets."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.test import Client
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
+from apps.core.certificates import certificates_in
 from apps.core.errors import Invalid
 from apps.object_stores.models import ObjectStore
 from apps.object_stores.queries import secret_of, store_for
@@ -150,3 +153,19 @@ def test_backups_are_not_kept_where_everyone_reads(
 
     with pytest.raises(Invalid, match="Keep backups in another bucket"):
         make_store(server, alice, organization, bucket=BUCKET, prefix="private")
+
+
+def test_a_private_key_that_was_stored_with_a_certificate_is_removed(
+    organization: Organization,
+) -> None:
+    """It is gone with the next start of the portal; what is trusted stays."""
+    store = ObjectStore.objects.create(
+        organization=organization, use="backups", secret=b"x", ca_certificate=WITH_KEY
+    )
+
+    migration = "apps.object_stores.migrations.0002_certificates_alone"
+    import_module(migration).keep_certificates_alone(apps, None)
+
+    store.refresh_from_db()
+    assert store.ca_certificate == certificates_in(WITH_KEY)
+    assert "PRIVATE KEY" not in store.ca_certificate
