@@ -157,8 +157,8 @@ INSTEAD_OF_SECRETS = (
 INSTEAD_OF_LOGS = "The portal keeps logs where its pages find them."
 INSTEAD_OF_TRUST = "Add your CA to the setting “CA bundle”."
 INSTEAD_OF_PACKAGES = (
-    "Add the index on the page “Package indexes”. For the virtual environment of a task, give it in "
-    "the DAG, or in a connection of the type Package Index."
+    "Add the index on the page “Package indexes”. For the virtual environment of a task, give it "
+    "in the DAG, or in a connection of the type Package Index."
 )
 INSTEAD = "Remove it, or use another name for what your own code reads."
 # The first pattern that fits says what to do instead.
