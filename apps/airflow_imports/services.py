@@ -1,5 +1,6 @@
 """Taking an Airflow in, making a Deployment of it, letting its DAGs run: one audit event each."""
 
+import os
 import shutil
 import uuid
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from apps.organizations.models import Workspace
 
 MOST_IMPORTS, MOST_UNFINISHED = 20, 3
 KEPT = timedelta(days=7)
+COPY_BYTES = 1024**2
 ENCRYPTIONS = ("verified", "unverified", "none")
 NO_MACHINE = "Choose a cluster: this workspace cannot use the portal's own machine."
 
@@ -245,13 +247,18 @@ def _is_ipv6(host: str) -> bool:
 
 
 def _keep(dump: Path, path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        shutil.copyfile(dump, path)
-        path.chmod(0o600)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Made so: shared file systems of clouds refuse to change a mode.
+        with dump.open("rb") as source, open(path, "xb", opener=_private) as kept:
+            shutil.copyfileobj(source, kept, COPY_BYTES)
     except OSError as error:
         path.unlink(missing_ok=True)
         raise Refused(f"The file could not be kept: {error.strerror}. Free some space.") from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _wish(row: AirflowImport) -> dict[str, Any]:

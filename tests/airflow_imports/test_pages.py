@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
@@ -214,6 +215,17 @@ def test_what_is_wrong_with_a_database_is_on_the_page(
     assert row.sealed is None
     assert "does not decrypt 2 of 2" in client.get(f"{url}{row.pk}/").content.decode()
     assert [*(folder / "imports").iterdir()] == []
+
+
+def test_one_that_takes_too_long_is_given_up(
+    client_of: Callable[[User], Client], alice: User, url: str, plane: type[FakePlane]
+) -> None:
+    plane.store.fail("import_database", SoftTimeLimitExceeded())
+
+    row = read(brought(client_of(alice), url))
+
+    assert (row.state, row.failure) == (ImportState.FAILED, reading.TOO_LONG)
+    assert not row.upload.exists()
 
 
 def test_a_worker_that_was_killed_is_followed_by_another_three_times(

@@ -292,3 +292,31 @@ def test_a_hostile_view_in_place_of_a_table_runs_as_a_role_without_rights(
 
     assert len(users) == 1
     assert users == {"airflow_import"}
+
+
+def test_an_airflow_whose_tables_are_in_another_schema_is_read(
+    home: Home, config: LocalConfig, source_url: str, read: Any, tmp_path: Path
+) -> None:
+    """As at Astronomer's Private Cloud: `airflow`, beside one of Celery."""
+    restored(home, source_url, tmp_path)
+    with psycopg.connect(source_url, autocommit=True) as connection:
+        connection.execute('ALTER SCHEMA public RENAME TO "My airflow"')
+        connection.execute("CREATE SCHEMA celery")
+        connection.execute("CREATE TABLE celery.dag (id int)")
+    custom, plain = tmp_path / "other.dump", tmp_path / "other.sql"
+    for path, kind in ((custom, "custom"), (plain, "plain")):
+        options = [f"--format={kind}", "--no-owner", "--file", str(path)]
+        assert run_program(home, "pg_dump", options, url=source_url)[0] == 0
+    counts = read(server=server_of(source_url)).found.counts
+
+    assert counts["DAG runs"] == 1
+    assert read(custom).found.counts == counts
+    assert read(plain).found.counts == counts
+    archive = str(tmp_path / "archives" / "out.dump")
+    with psycopg.connect(source_url, autocommit=True) as connection:
+        connection.execute('DROP SCHEMA "My airflow", celery CASCADE')
+        connection.execute("CREATE SCHEMA public")
+    assert run_program(home, "pg_restore", ["--no-owner", archive], url=source_url)[0] == 0
+    with psycopg.connect(source_url) as connection:
+        assert connection.execute("SELECT count(*) FROM public.dag").fetchone() == (3,)
+        assert connection.execute("SELECT to_regclass('celery.dag')").fetchone() == (None,)

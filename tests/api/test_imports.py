@@ -138,6 +138,7 @@ def test_a_program_uploads_a_dump(
     assert sent.status_code == 200, sent.content
     row = AirflowImport.objects.get(pk=sent.json()["id"])
     assert row.upload.read_bytes() == b"PGDMP" * 100
+    assert row.upload.stat().st_mode & 0o777 == 0o600
     assert row.name == "airflow.dump"
     settings.UPLOAD_MAX_BYTES = {}
     assert send(program, b"PGDMP" * 100).status_code == 400, "it is larger than the limit"

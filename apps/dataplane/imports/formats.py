@@ -20,7 +20,8 @@ COPY = re.compile(rb"COPY .+ FROM stdin;\s*")
 # Owners and rights stay where they were; what depends on the server is left to this one.
 LEFT_OUT = re.compile(
     rb"(ALTER .* OWNER TO .*;|GRANT |REVOKE |ALTER DEFAULT PRIVILEGES |DROP |"
-    rb"(CREATE|ALTER) (SCHEMA|EXTENSION) |COMMENT ON (SCHEMA|EXTENSION) |"
+    rb"(CREATE SCHEMA public;|ALTER SCHEMA |(CREATE|ALTER) EXTENSION )|"
+    rb"COMMENT ON (SCHEMA|EXTENSION) |"
     rb"ALTER TABLE IF EXISTS ONLY .* DROP CONSTRAINT |"
     rb"SET (transaction_timeout|default_tablespace|default_table_access_method) = |"
     rb"\\(un)?restrict \w+\s*$)"

@@ -4,12 +4,15 @@ What is in a dump is the work of strangers: whatever it runs, it runs with the r
 on a server that has nothing else. The source is only read.
 """
 
+import re
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.imports import formats
@@ -20,9 +23,24 @@ from apps.dataplane.imports.tunnel import PORT, socket_url, tunnel
 from apps.dataplane.imports.types import ImportSource, SourceServer
 from apps.dataplane.local.backups.archives import run_program
 from apps.dataplane.local.home import Home
+from apps.dataplane.local.machine.embedded_databases import postgres_binaries
 
 NEWEST_SERVER = 18
 READ_ONLY = "-c default_transaction_read_only=on -c statement_timeout=20000"
+# Airflow's tables may be in another schema, by `sql_alchemy_schema` or the search path of its user;
+# those of Astronomer's Private Cloud are.
+PUBLIC = "public"
+OTHER_SCHEMAS = """
+    SELECT nspname FROM pg_namespace
+    WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')
+"""
+LONGEST_ENTRY = 10_000
+TABLE = re.compile(rb"\d+; 1259 \d+ TABLE (.+?) alembic_version ")
+SCHEMAS = """
+    SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relname = 'alembic_version' AND relkind = 'r'
+    ORDER BY nspname <> 'public', nspname LIMIT 10
+"""
 NO_MEMORY = (
     "The database needs more memory than a worker of the portal has. The operator raises it with "
     "the setting PORTAL_WORKER_MEMORY_MB."
@@ -49,6 +67,8 @@ def loaded(home: Home, scratch: Scratch, source: ImportSource) -> Iterator[str]:
         else:
             with failures_told():
                 load_sqlite(url=url, path=path, scratch=scratch)
+        with failures_told():
+            _move_to_public(url)
         yield url
 
 
@@ -74,7 +94,10 @@ def _fetched(home: Home, scratch: Scratch, source: ImportSource) -> tuple[Path, 
 
 
 def _restore(home: Home, url: str, path: Path) -> None:
-    options = ["--no-owner", "--no-privileges", "--no-comments", "--schema=public"]
+    schema = _schema_in(home, path)
+    with failures_told():
+        _make_schema(url, schema)
+    options = ["--no-owner", "--no-privileges", "--no-comments", f"--schema={schema}"]
     status, lines = run_program(
         home,
         "pg_restore",
@@ -111,12 +134,12 @@ def known_reason(lines: tuple[str, ...]) -> str:
 
 def _dump(home: Home, scratch: Scratch, server: SourceServer, archive: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="astro-portal-") as place, tunnel(server, Path(place)):
-        _check_server(server, place)
+        schema = _checked_schema(server, place).replace('"', '""')
         status, lines = run_program(
             home,
             "pg_dump",
             [
-                *("--format=custom", "--no-owner", "--no-privileges", "--schema=public"),
+                *("--format=custom", "--no-owner", "--no-privileges", f'--schema="{schema}"'),
                 *("--lock-wait-timeout=30s", "--file", str(archive)),
             ],
             url=_url(server, place),
@@ -130,14 +153,16 @@ def _dump(home: Home, scratch: Scratch, server: SourceServer, archive: Path) -> 
         )
 
 
-def _check_server(server: SourceServer, place: str) -> None:
-    """Raise Permanent or Temporary where there is nothing that can be dumped."""
+def _checked_schema(server: SourceServer, place: str) -> str:
+    """Return the schema with the tables of Airflow. Raises Permanent or Temporary where there is
+    nothing that can be dumped.
+    """
     try:
         with psycopg.connect(
             _url(server, place), autocommit=True, connect_timeout=10, options=READ_ONLY
         ) as connection:
             version = connection.info.server_version // 10_000
-            row = connection.execute("SELECT to_regclass('public.alembic_version')").fetchone()
+            schemas = _schemas_of_airflow(connection)
     except psycopg.OperationalError as error:
         raise _refusal(server, str(error)) from None
     except psycopg.Error:
@@ -147,8 +172,9 @@ def _check_server(server: SourceServer, place: str) -> None:
             f"The server is PostgreSQL {version}; this portal reads {NEWEST_SERVER} and older. "
             "Dump it with --format=plain there, and upload that."
         )
-    if row is None or row[0] is None:
+    if not schemas:
         raise Permanent(f"The database {server.database} has no tables of Airflow.")
+    return schemas[0]
 
 
 def _refusal(server: SourceServer, text: str) -> Permanent | Temporary:
@@ -167,6 +193,54 @@ def _refusal(server: SourceServer, text: str) -> Permanent | Temporary:
 
 def _url(server: SourceServer, place: str) -> str:
     return socket_url(place, PORT, name=server.database, role=server.user, password=server.password)
+
+
+def _schemas_of_airflow(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
+    """Name the schemas of a database that have tables of Airflow, `public` first."""
+    return [str(name) for (name,) in connection.execute(SCHEMAS).fetchall()]
+
+
+def _schema_in(home: Home, archive: Path) -> str:
+    """Name the schema of an archive that has tables of Airflow; `public` where none is found."""
+    found = set[str]()
+    with subprocess.Popen(
+        [str(postgres_binaries(home) / "pg_restore"), "--list", str(archive)],
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    ) as process:
+        assert process.stdout  # noqa: S101 - for the types: it is a pipe
+        try:
+            while line := process.stdout.readline(LONGEST_ENTRY):
+                if match := TABLE.match(line):
+                    found.add(match[1].decode(errors="replace"))
+        finally:
+            process.kill()
+    return PUBLIC if PUBLIC in found or not found else min(found)
+
+
+def _make_schema(url: str, name: str) -> None:
+    """Make an empty schema, for an archive does not make the one that it is restored into."""
+    with psycopg.connect(url, connect_timeout=10) as connection:
+        statement = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}")
+        connection.execute(statement.format(sql.Identifier(name)))
+
+
+def _move_to_public(url: str) -> None:
+    """Let the schema with Airflow's tables be `public`, where Airflow of a Deployment looks, and
+    the only one.
+    """
+    with psycopg.connect(url, connect_timeout=10) as connection:
+        names = _schemas_of_airflow(connection)
+        if names and names[0] != PUBLIC:
+            connection.execute("DROP SCHEMA public CASCADE")
+            statement = sql.SQL("ALTER SCHEMA {} RENAME TO public")
+            connection.execute(statement.format(sql.Identifier(names[0])))
+        for (name,) in connection.execute(OTHER_SCHEMAS).fetchall():
+            drop = sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(str(name)))
+            connection.execute(drop)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from apps.dataplane.errors import Permanent, Temporary
 # The portal's own database may be on the same disk.
 RESERVED_BYTES = 512 * 1024**2
 BLOCK_BYTES = 512
+ENDING_SECONDS = 10.0
 FILES, SERVER, SOCKET, LOCK = "files", "postgres", "socket", "lock"
 NO_ROOM = "This machine has no room for the database. Free some space, and try again."
 NO_MORE = (
@@ -103,7 +105,17 @@ def _empty(scratch: Scratch) -> None:
         shutil.rmtree(scratch.socket.readlink(), ignore_errors=True)
         scratch.socket.unlink()
     for folder in (scratch.files, scratch.server):
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    # A server whose worker was killed this moment still writes while it ends.
+    deadline = time.monotonic() + ENDING_SECONDS
+    while True:
         shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists() or time.monotonic() > deadline:
+            return
+        time.sleep(0.1)
 
 
 def _bytes_below(folder: Path) -> int:

@@ -8,7 +8,9 @@ the portal; the rows go in as the role that owns the new database.
 """
 
 import json
+import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,7 @@ def _answer(scratch: Scratch, job: dict[str, Any]) -> dict[str, Any]:
         [sys.executable, "-I", "-S", str(PROGRAM), str(folder / "job.json")],
         environment={"LANG": "C.UTF-8", "PATH": SYSTEM_PATH},
         folder=folder,
-        limits=LIMITS,
+        limits=_limits(),
         check=scratch.check_room,
     )
     if ended.is_late:
@@ -115,6 +117,14 @@ def _answer(scratch: Scratch, job: dict[str, Any]) -> dict[str, Any]:
         case sqlite_program.LARGE:
             raise Permanent(TOO_LARGE)
     return said
+
+
+def _limits() -> Limits:
+    """Return no more memory than a worker of the portal has, which others in its pod need, too."""
+    most, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if most == resource.RLIM_INFINITY:
+        return LIMITS
+    return replace(LIMITS, memory_mib=min(LIMITS.memory_mib, most // 1024**2))
 
 
 def columns_in(connection: psycopg.Connection) -> Columns:
