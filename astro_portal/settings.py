@@ -244,7 +244,10 @@ CACHES = {
             "SOCKET_CONNECT_TIMEOUT": 0.5,
             "SOCKET_TIMEOUT": 0.5,
         },
-    }
+    },
+    # What a list needs for each poll and may be a minute old: to ask Valkey costs a page as much as
+    # a query.
+    "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "process"},
 }
 STORAGES = {
     "default": {

@@ -38,9 +38,10 @@ PACKAGE_INDEX = "https://127.0.0.1:9/simple"
 # Tests empty the cache, so every worker of pytest-xdist has a database of its own in Valkey.
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 CACHES = {
+    **CACHES,  # noqa: F405 - settings on top of the product's
     "default": {
         **CACHES["default"],  # noqa: F405 - settings on top of the product's
         # Settings on top of the product's.
         "LOCATION": f"{REDIS_URL.rpartition('/')[0]}/{_worker + 1}",  # noqa: F405
-    }
+    },
 }

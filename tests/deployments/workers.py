@@ -1,5 +1,6 @@
 """A real Celery worker on a plane that writes a journal: to be killed, stopped and woken up."""
 
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Observation, Progress
 
-JOURNAL, POISON, VENOM = "TEST_JOURNAL", "TEST_POISON", "TEST_VENOM"
+JOURNAL, POISON = "TEST_JOURNAL", "TEST_POISON"
 GROUP, STEP = "TEST_CONTROL_GROUP", "TEST_STEP_SECONDS"
 LEASE_SECONDS, FENCE_MARGIN_SECONDS = 6.0, 1.0
 STEPS, STEP_SECONDS, SHORT_STEP_SECONDS = 6, 0.5, 0.05
@@ -62,7 +63,7 @@ def eat() -> None:
 
 class JournalPlane(FakePlane):
     """It applies in steps, each a line of the journal, and is what the journal says. Applying what
-    is named as poison does what its venom says.
+    is named as poison does what its venom says: JSON, of each ref its venom.
     """
 
     def apply(self, *, spec: DeploymentSpec) -> Progress:
@@ -70,8 +71,8 @@ class JournalPlane(FakePlane):
             fence.check()
             with Path(os.environ[JOURNAL]).open("a") as journal:
                 journal.write(f"{os.getpid()} {spec.ref} {spec.revision} {step}\n")
-            if spec.ref == os.environ.get(POISON):
-                VENOMS[os.environ[VENOM]]()
+            if venom := json.loads(os.environ.get(POISON, "{}")).get(spec.ref):
+                VENOMS[venom]()
             time.sleep(float(os.environ.get(STEP, STEP_SECONDS)))
         return Progress(steps=(), is_done=True)
 

@@ -9,6 +9,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,13 @@ def own_control_plane(tmp_path: Path) -> Iterator[RunningControlPlane]:
 
 @pytest.fixture
 def ref(control_plane: ControlPlane) -> Iterator[str]:
-    """A name that no other test has. Its namespace goes afterwards; nobody waits for that."""
+    with own_name(control_plane) as name:
+        yield name
+
+
+@contextmanager
+def own_name(control_plane: ControlPlane) -> Iterator[str]:
+    """A name that nothing else has. Its namespace goes afterwards; nobody waits for that."""
     name = f"t-{secrets.token_hex(4)}"
     yield name
     names = ["delete", "namespace", namespace_of(name), name]

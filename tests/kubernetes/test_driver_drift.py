@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule, plan_to_json
 from apps.dataplane.kubernetes.config import ClusterConfig, DatabaseServer
@@ -14,10 +17,31 @@ from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.spec import DeploymentSpec, VariableSpec
 from tests.dataplane.specs import make_spec
+from tests.kubernetes.conftest import config_of, own_name
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.deployments import differences, settle, small_spec, workload
 
 INITIAL = "spec.template.spec.initContainers[wait-for-migrations]"
+
+
+@pytest.fixture(scope="module")
+def cluster_config(control_plane: ControlPlane) -> ClusterConfig:
+    """One portal for all tests of this module: a Deployment belongs to it."""
+    return config_of(control_plane.connection)
+
+
+@pytest.fixture(scope="module")
+def shared_ref(control_plane: ControlPlane) -> Iterator[str]:
+    with own_name(control_plane) as name:
+        yield name
+
+
+@pytest.fixture
+def spec(kubernetes_plane: KubernetesPlane, shared_ref: str) -> DeploymentSpec:
+    """A Deployment that tests share, as it is wanted: whatever a test left on it is put right."""
+    wanted = small_spec(shared_ref)
+    settle(kubernetes_plane, wanted)
+    return wanted
 
 
 def patch(control_plane: ControlPlane, ref: str, what: str, change: dict) -> None:
@@ -43,13 +67,11 @@ def test_a_change_by_hand_is_named_field_by_field_and_put_right(
     control_plane: ControlPlane,
     cluster_config: ClusterConfig,
     kubernetes_plane: KubernetesPlane,
-    ref: str,
+    spec: DeploymentSpec,
 ) -> None:
-    spec = small_spec(ref)
-    settle(kubernetes_plane, spec)
-    patch(control_plane, ref, "deployment/scheduler", with_image("evil.test/x:1"))
+    patch(control_plane, spec.ref, "deployment/scheduler", with_image("evil.test/x:1"))
 
-    observation = kubernetes_plane.observe(ref=ref)
+    observation = kubernetes_plane.observe(ref=spec.ref)
     (drift,) = kubernetes_plane.drift(spec=spec)
 
     assert observation.is_drifted
@@ -76,11 +98,9 @@ def test_a_change_is_left_alone_where_the_policy_says_so(
 
 
 def test_what_is_deleted_by_hand_comes_back(
-    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, spec: DeploymentSpec
 ) -> None:
-    spec = small_spec(ref)
-    settle(kubernetes_plane, spec)
-    where = ("-n", namespace_of(ref))
+    where = ("-n", namespace_of(spec.ref))
     control_plane.kubectl("delete", "service", "api-server", *where)
     control_plane.kubectl("delete", "deployment", "scheduler", *where)
 
@@ -91,7 +111,7 @@ def test_what_is_deleted_by_hand_comes_back(
     settle(kubernetes_plane, spec)
 
     assert control_plane.exists("service", "api-server", *where)
-    assert kubernetes_plane.observe(ref=ref).health == "healthy"
+    assert kubernetes_plane.observe(ref=spec.ref).health == "healthy"
 
 
 def test_what_hibernates_has_no_pod_is_no_drift_and_wakes(
@@ -155,14 +175,12 @@ def test_a_task_that_never_ends_is_ended_when_its_time_is_over(
 
 
 def test_a_secret_that_somebody_changed_is_put_right_and_not_quoted(
-    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, spec: DeploymentSpec
 ) -> None:
-    spec = small_spec(ref)
-    settle(kubernetes_plane, spec)
     key = "AIRFLOW__CORE__FERNET_KEY"
     change = {"stringData": {key: "canary-value"}}
     control_plane.kubectl(
-        *("patch", "secret", "airflow", "-n", namespace_of(ref)),
+        *("patch", "secret", "airflow", "-n", namespace_of(spec.ref)),
         *("--type=merge", "-p", json.dumps(change)),
     )
 
@@ -192,19 +210,17 @@ def test_an_autoscaler_is_nobody_who_drifts(
 
 
 def test_somebody_who_scales_the_scheduler_away_drifts(
-    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, spec: DeploymentSpec
 ) -> None:
-    spec = small_spec(ref)
-    settle(kubernetes_plane, spec)
     control_plane.kubectl(
-        "scale", "deployment", "scheduler", "--replicas=0", "-n", namespace_of(ref)
+        "scale", "deployment", "scheduler", "--replicas=0", "-n", namespace_of(spec.ref)
     )
 
-    assert kubernetes_plane.observe(ref=ref).is_drifted
+    assert kubernetes_plane.observe(ref=spec.ref).is_drifted
 
     settle(kubernetes_plane, spec)
 
-    assert workload(control_plane, ref, "scheduler")["spec"]["replicas"] == 1
+    assert workload(control_plane, spec.ref, "scheduler")["spec"]["replicas"] == 1
 
 
 def test_what_others_add_beside_our_fields_is_theirs(
@@ -226,11 +242,9 @@ def test_labels_and_annotations_of_ours_are_put_back(
     control_plane: ControlPlane,
     cluster_config: ClusterConfig,
     kubernetes_plane: KubernetesPlane,
-    ref: str,
+    spec: DeploymentSpec,
 ) -> None:
-    spec = small_spec(ref)
-    settle(kubernetes_plane, spec)
-    home = f"namespace/{namespace_of(ref)}"
+    home = f"namespace/{namespace_of(spec.ref)}"
     changes = [
         ("networkpolicy/deny-all", "label", "app.kubernetes.io/name=x"),
         ("cronjob/log-cleanup", "label", "app.kubernetes.io/managed-by-"),
@@ -242,10 +256,10 @@ def test_labels_and_annotations_of_ours_are_put_back(
         (home, "annotate", "astro-portal.dev/name-"),
     ]
     for what, verb, key in changes:
-        control_plane.kubectl(verb, "--overwrite", what, key, "-n", namespace_of(ref))
+        control_plane.kubectl(verb, "--overwrite", what, key, "-n", namespace_of(spec.ref))
 
-    seen = {one.object.lower() for one in kubernetes_plane.observe(ref=ref).drift}
-    surveyed = {one.object.lower() for one in dict(kubernetes_plane.survey())[ref].drift}
+    seen = {one.object.lower() for one in kubernetes_plane.observe(ref=spec.ref).drift}
+    surveyed = {one.object.lower() for one in dict(kubernetes_plane.survey())[spec.ref].drift}
     drift = kubernetes_plane.drift(spec=spec)
 
     assert seen == surveyed == {what for what, _, _ in changes}
@@ -274,17 +288,15 @@ def test_a_label_of_ours_is_left_alone_where_the_policy_says_so(
 
 
 def test_labels_of_others_are_nobodys_drift(
-    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, spec: DeploymentSpec
 ) -> None:
-    spec = small_spec(ref)
-    settle(kubernetes_plane, spec)
-    space = namespace_of(ref)
+    space = namespace_of(spec.ref)
     for what in ("deployment/scheduler", "networkpolicy/deny-all", f"namespace/{space}"):
         control_plane.kubectl("label", what, "theirs=yes", "-n", space)
         control_plane.kubectl("annotate", what, "theirs.test/x=yes", "-n", space)
 
-    assert not kubernetes_plane.observe(ref=ref).is_drifted
-    assert not dict(kubernetes_plane.survey())[ref].is_drifted
+    assert not kubernetes_plane.observe(ref=spec.ref).is_drifted
+    assert not dict(kubernetes_plane.survey())[spec.ref].is_drifted
 
 
 def test_a_database_on_the_clusters_server_is_nobodys_drift(
@@ -315,14 +327,12 @@ def test_what_others_add_inside_our_objects_is_named_with_its_author_and_taken_o
     control_plane: ControlPlane,
     cluster_config: ClusterConfig,
     kubernetes_plane: KubernetesPlane,
-    ref: str,
+    spec: DeploymentSpec,
 ) -> None:
-    spec = small_spec(ref)
-    settle(kubernetes_plane, spec)
-    before = workload(control_plane, ref, "scheduler")
-    set_env(control_plane, ref, "FOO=canary-bar")
+    before = workload(control_plane, spec.ref, "scheduler")
+    set_env(control_plane, spec.ref, "FOO=canary-bar")
 
-    seen = kubernetes_plane.observe(ref=ref)
+    seen = kubernetes_plane.observe(ref=spec.ref)
     (drift,) = kubernetes_plane.drift(spec=spec)
 
     assert seen.is_drifted
@@ -337,24 +347,22 @@ def test_what_others_add_inside_our_objects_is_named_with_its_author_and_taken_o
 
     assert_put_right(control_plane, cluster_config, kubernetes_plane, spec)
 
-    after = workload(control_plane, ref, "scheduler")
-    assert "FOO" not in env_of(control_plane, ref)
+    after = workload(control_plane, spec.ref, "scheduler")
+    assert "FOO" not in env_of(control_plane, spec.ref)
     assert after["spec"] == before["spec"]
     # Added and removed: nothing was rolled out besides.
     assert after["metadata"]["generation"] == before["metadata"]["generation"] + 2
     assert kubernetes_plane.drift(spec=spec) == ()
-    assert not dict(kubernetes_plane.survey())[ref].is_drifted
+    assert not dict(kubernetes_plane.survey())[spec.ref].is_drifted
 
 
 def test_what_is_added_by_the_name_of_the_portal_is_taken_out_as_well(
     control_plane: ControlPlane,
     cluster_config: ClusterConfig,
     kubernetes_plane: KubernetesPlane,
-    ref: str,
+    spec: DeploymentSpec,
 ) -> None:
-    spec = small_spec(ref)
-    settle(kubernetes_plane, spec)
-    set_env(control_plane, ref, "FOO=bar", "--field-manager=astro-portal")
+    set_env(control_plane, spec.ref, "FOO=bar", "--field-manager=astro-portal")
 
     (drift,) = kubernetes_plane.drift(spec=spec)
 
@@ -363,7 +371,7 @@ def test_what_is_added_by_the_name_of_the_portal_is_taken_out_as_well(
 
     assert_put_right(control_plane, cluster_config, kubernetes_plane, spec)
 
-    assert "FOO" not in env_of(control_plane, ref)
+    assert "FOO" not in env_of(control_plane, spec.ref)
     assert kubernetes_plane.drift(spec=spec) == ()
 
 
@@ -398,22 +406,20 @@ def test_whatever_others_add_and_however_it_is_taken_out(
     control_plane: ControlPlane,
     cluster_config: ClusterConfig,
     kubernetes_plane: KubernetesPlane,
-    ref: str,
+    spec: DeploymentSpec,
 ) -> None:
     """A helper beside a component, settings, a secret, a port, and what another tool applies."""
-    spec = small_spec(ref)
-    settle(kubernetes_plane, spec)
-    namespace = namespace_of(ref)
+    namespace = namespace_of(spec.ref)
     helper = {"name": "helper", "image": "mine.test/x:1", "command": ["sleep"]}
     template = {"spec": {"containers": [helper], "nodeSelector": {"disk": "fast"}}}
-    patch(control_plane, ref, "deployment/triggerer", {"spec": {"template": template}})
-    patch(control_plane, ref, "configmap/environment", {"data": {"EXTRA": "x"}})
-    patch(control_plane, ref, "secret/airflow", {"stringData": {"EXTRA": "canary-x"}})
+    patch(control_plane, spec.ref, "deployment/triggerer", {"spec": {"template": template}})
+    patch(control_plane, spec.ref, "configmap/environment", {"data": {"EXTRA": "x"}})
+    patch(control_plane, spec.ref, "secret/airflow", {"stringData": {"EXTRA": "canary-x"}})
     port = {"name": "more", "port": 9000, "protocol": "TCP"}
-    patch(control_plane, ref, "service/api-server", {"spec": {"ports": [port]}})
-    patch(control_plane, ref, "networkpolicy/deny-all", {"spec": {"ingress": [{}]}})
+    patch(control_plane, spec.ref, "service/api-server", {"spec": {"ports": [port]}})
+    patch(control_plane, spec.ref, "networkpolicy/deny-all", {"spec": {"ingress": [{}]}})
     hard = {"hard": {"limits.memory": "900Gi", "count/jobs.batch": "1"}}
-    patch(control_plane, ref, "resourcequota/deployment", {"spec": hard})
+    patch(control_plane, spec.ref, "resourcequota/deployment", {"spec": hard})
     applied = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -446,7 +452,7 @@ def test_whatever_others_add_and_however_it_is_taken_out(
         "spec.hard.limits.memory",
         "spec.hard.count/jobs.batch",
     }
-    surveyed = {one.object for one in dict(kubernetes_plane.survey())[ref].drift}
+    surveyed = {one.object for one in dict(kubernetes_plane.survey())[spec.ref].drift}
     assert surveyed == set(drift)
     (path,) = drift["Deployment/dag-processor"].fields
     assert drift["Deployment/dag-processor"].authors[path][0] == "argocd-controller"
@@ -461,11 +467,9 @@ def test_whatever_others_add_and_however_it_is_taken_out(
 
 
 def test_a_changed_field_is_shown_with_its_author(
-    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, spec: DeploymentSpec
 ) -> None:
-    spec = small_spec(ref)
-    settle(kubernetes_plane, spec)
-    image = ("scheduler=mine.test/x:1", "-n", namespace_of(ref))
+    image = ("scheduler=mine.test/x:1", "-n", namespace_of(spec.ref))
     control_plane.kubectl("set", "image", "deployment/scheduler", *image)
 
     (drift,) = kubernetes_plane.drift(spec=spec)

@@ -11,7 +11,7 @@ def test_a_page_opens_while_nothing_answers_at_the_cache(
     cache = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}
     client = client_of(alice)
 
-    settings.CACHES = {"default": cache}
+    settings.CACHES = {**settings.CACHES, "default": cache}
     response = client.get(f"/d/{deployment.ref}/")
 
     assert caches["default"].get("anything") is None

@@ -29,7 +29,8 @@ def test_nobody_guesses_passwords_while_nothing_counts_the_attempts(
 ) -> None:
     settings.ACCOUNT_RATE_LIMITS = {"login": "30/m/ip"}
     settings.CACHES = {
-        "default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}
+        **settings.CACHES,
+        "default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"},
     }
 
     answer = Client().post("/accounts/login/", {"login": alice.email, "password": PASSWORD})

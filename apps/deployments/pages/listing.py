@@ -1,9 +1,9 @@
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from django.core.cache import caches
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -38,7 +38,6 @@ POLL_SECONDS = 20
 ADVICE_SECONDS = 60
 CREATE = "workspace.deployments.create"
 KEPT_ROWS = 2_000
-KEPT_ADVICE = 500
 GROUP_WORDS = {
     "failed": ("Failed", "bad"),
     "unhealthy": ("Unhealthy", "bad"),
@@ -86,18 +85,23 @@ def _around(request: HttpRequest, workspace: Workspace, page: ListPage) -> dict[
         "runtimes": tuple(runtime.version for runtime in runtimes()),
         "executors": EXECUTORS,
         "can_create": can_create,
-        "advice": None if can_create else _advice(workspace, int(time.time()) // ADVICE_SECONDS),
+        "advice": None if can_create else _advice(workspace),
     }
 
 
-@lru_cache(maxsize=KEPT_ADVICE)
-def _advice(workspace: Workspace, _minute: int) -> dict[str, Any]:
+def _advice(workspace: Workspace) -> dict[str, Any]:
     """Return which role may create here, and who can assign it. It is the same for everyone who
     sees the workspace and may be a minute old; the page that refuses computes it anew.
     """
-    denial = explain_denial(permission=CREATE, on=workspace)
-    people = tuple(str(person) for person in denial.grantors)
-    return {"role": " or ".join(denial.roles[:2]), "people": people}
+
+    def explain() -> dict[str, Any]:
+        denial = explain_denial(permission=CREATE, on=workspace)
+        people = [str(person) for person in denial.grantors]
+        return {"role": " or ".join(denial.roles[:2]), "people": people}
+
+    key = f"advice:{CREATE}:{workspace.pk}"
+    found = cast(dict[str, Any], caches["process"].get_or_set(key, explain, ADVICE_SECONDS))
+    return {"role": found["role"], "people": tuple(found["people"])}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """The last 24 hours of Deployments as small bars, for pages of the apps below."""
 
-import time
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol, TypeVar
+from hashlib import blake2b
+from typing import Protocol, TypeVar, cast
 
 from django import template
+from django.core.cache import caches
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -18,7 +20,7 @@ register = template.Library()
 
 # Units of the drawing: an hour is this wide, and the highest bar this high.
 WIDTH, GAP, HEIGHT = 10, 2, 40
-KEPT_LISTS, KEPT = 100, 2_000
+KEPT = 2_000
 BAD, UNKNOWN = ' data-tone="bad"', '<span class="muted">No figures</span>'
 # Bars of hours need not be younger.
 KEPT_SECONDS = 60
@@ -72,8 +74,14 @@ def last_days(rows: Sequence[Row]) -> list[tuple[Row, SafeString | str]]:
     """Return each row of a list with the drawing of its last 24 hours, "" where nothing is known of
     them. One statement in a minute for the same rows, however many people poll them.
     """
-    refs = tuple(row.ref for row in rows)
-    return list(zip(rows, _days(refs, int(time.time()) // KEPT_SECONDS), strict=True))
+    if not rows:
+        return []
+    refs = [row.ref for row in rows]
+    digest = blake2b("\n".join(refs).encode(), digest_size=16).hexdigest()
+    key = f"last-days:{digest}"
+    stored = caches["process"].get_or_set(key, lambda: _texts(refs), KEPT_SECONDS)
+    known = cast(Mapping[str, str], stored)
+    return [(row, _drawn_text(known[row.ref])) for row in rows]
 
 
 @register.simple_tag
@@ -90,11 +98,16 @@ def rows_with_last_day(rows: Sequence[DrawnRow]) -> SafeString:
     )
 
 
-@lru_cache(maxsize=KEPT_LISTS)
-def _days(refs: tuple[str, ...], _minute: int) -> tuple[SafeString | str, ...]:
-    """Draw the hours of Deployments, "" where none is known."""
-    found = runs_by_hour(refs=refs, now=timezone.now()) if refs else {}
-    return tuple(drawn(tuple(found[ref])) if any(found[ref]) else "" for ref in refs)
+def _texts(refs: Sequence[str]) -> dict[str, str]:
+    """Write the hours of Deployments as text, "" where none is known: what is cached is data."""
+    found = runs_by_hour(refs=refs, now=timezone.now())
+    return {ref: json.dumps(hours) if any(hours) else "" for ref, hours in found.items()}
+
+
+@lru_cache(maxsize=KEPT)
+def _drawn_text(text: str) -> SafeString | str:
+    hours: list[list[int] | None] = json.loads(text) if text else []
+    return drawn(tuple(None if one is None else (int(one[0]), int(one[1])) for one in hours))
 
 
 def _sums(hours: Sequence[Hour]) -> tuple[int, int]:
@@ -102,7 +115,6 @@ def _sums(hours: Sequence[Hour]) -> tuple[int, int]:
     return sum(map(sum, known)), sum(failed for _, failed in known)
 
 
-@lru_cache(maxsize=KEPT)
 def drawn(hours: tuple[Hour, ...]) -> SafeString | str:
     """Return hours as a drawing, "" where nothing is known."""
     if not any(hour is not None for hour in hours):
