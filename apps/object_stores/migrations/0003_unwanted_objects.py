@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("object_stores", "0001_buckets"),
+        ("object_stores", "0002_certificates_alone"),
     ]
 
     operations = [
