@@ -811,26 +811,41 @@ BESIDE = """
 import os
 import time
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import BaseOperator, DAG
+from airflow.sdk import BaseOperator, BaseSensorOperator, DAG
 from short_naps import ShortNap
+
+def end_late():
+    # What is left of its process ends while the task goes on already.
+    if "VERSION" == "one" and os.fork() == 0:
+        time.sleep(4)
+        os._exit(0)
+
+def go_on():
+    if "VERSION" == "one":
+        time.sleep(6)
 
 class Napping(BaseOperator):
     def execute(self, context):
-        # What is left of its process ends while the task goes on already.
-        if "VERSION" == "one" and os.fork() == 0:
-            time.sleep(4)
-            os._exit(0)
+        end_late()
         self.defer(trigger=ShortNap(), method_name="wake")
 
     def wake(self, context, event=None):
-        if "VERSION" == "one":
-            time.sleep(6)
+        go_on()
         return event
+
+class Waiting(BaseSensorOperator):
+    def poke(self, context):
+        if context["ti"].get_first_reschedule_date(context) is None:
+            end_late()
+            return False
+        go_on()
+        return True
 
 with DAG("beside", schedule=None):
     nap = Napping(task_id="nap")
+    wait = Waiting(task_id="wait", mode="reschedule", poke_interval=1)
     script = BashOperator(task_id="script", bash_command="{{ dag.folder }}/scripts/say.sh ")
-    nap >> script
+    [nap, wait] >> script
 """
 SHORT_NAPS = """
 import asyncio
