@@ -1,1 +1,5 @@
-"""What is known of Airflows that come from elsewhere, and of their dumps. Free of planes."""
+"""An Airflow from elsewhere becomes an archive that a new Deployment is restored from.
+
+a dump, or a running server ──▶ loading ──▶ a database on a server of its own ──▶ examining
+                                                    └──▶ preparing ──▶ archive
+"""
