@@ -6,6 +6,7 @@ import signal
 import smtplib
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -220,10 +221,12 @@ def test_mails_leave_at_the_rate_of_the_operator_and_runs_take_turns(
     small = make_page(Organization.objects.get(slug="elsewhere"), name="Small")
     many(page, 25)
     many(small, 3)
-    for one in (page, small):
-        post_update(
-            actor=alice, report=make_report(one), stage=Stage.MONITORING, text="Better.", now=NOW
-        )
+    begin = partial(post_update, actor=alice, stage=Stage.MONITORING, text="Better.", now=NOW)
+    begin(report=make_report(page))
+    with connection.cursor() as cursor:
+        # Who plans for one row may look for the one to take once for each row.
+        cursor.execute("ANALYZE status_pages_mailing")
+    begin(report=make_report(small))
 
     sent = [send_batch(now=NOW + tenth * timedelta(seconds=0.5)) for tenth in range(9)]
 

@@ -31,9 +31,7 @@ FIRST_WAIT, LONGEST_WAIT, LONGEST_ASKED = 30.0, 900.0, 3_600.0
 UNEXPECTED = "The portal could not send it. Its log says why."
 # Channels in the order in which their oldest message was due.
 _TAKE = """
-    UPDATE alerts_channel channel
-    SET claimed_until = statement_timestamp() + %s * interval '1 second'
-    FROM (
+    WITH chosen AS (
         SELECT one.id FROM alerts_channel one
         JOIN LATERAL (
             SELECT min(next_at) AS next_at FROM alerts_delivery
@@ -42,7 +40,10 @@ _TAKE = """
         WHERE (one.claimed_until IS NULL OR one.claimed_until <= statement_timestamp())
             AND (one.next_at IS NULL OR one.next_at <= statement_timestamp())
         ORDER BY due.next_at LIMIT %s FOR UPDATE OF one SKIP LOCKED
-    ) chosen
+    )
+    UPDATE alerts_channel channel
+    SET claimed_until = statement_timestamp() + %s * interval '1 second'
+    FROM chosen
     WHERE channel.id = chosen.id
     RETURNING channel.id, channel.claimed_until
 """
@@ -51,7 +52,7 @@ _TAKE = """
 def take_due(*, most: int) -> list[tuple[int, datetime]]:
     """Take channels with due messages; return their ids and the ends of their leases."""
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [LEASE_SECONDS, most])
+        cursor.execute(_TAKE, [most, LEASE_SECONDS])
         return [(pk, until) for pk, until in cursor.fetchall()]
 
 

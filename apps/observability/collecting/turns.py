@@ -31,9 +31,7 @@ _ADD = f"""
     ON CONFLICT DO NOTHING
 """  # noqa: S608 - constants
 _TAKE = f"""
-    UPDATE observability_collection turn
-    SET next_at = statement_timestamp() + %s * interval '1 second'
-    FROM (
+    WITH chosen AS (
         SELECT due.deployment_id, due.next_at FROM observability_collection due
         JOIN deployments_deployment deployment ON deployment.id = due.deployment_id
         JOIN clusters_cluster cluster ON cluster.id = deployment.cluster_id
@@ -43,7 +41,10 @@ _TAKE = f"""
             AND cluster.blind_until IS NULL AND NOT cluster.id = ANY(%s)
             AND pg_try_advisory_lock(hashtext('portal.collecting'), cluster.id::integer)
         ORDER BY due.next_at LIMIT %s FOR UPDATE OF due SKIP LOCKED
-    ) chosen
+    )
+    UPDATE observability_collection turn
+    SET next_at = statement_timestamp() + %s * interval '1 second'
+    FROM chosen
     WHERE turn.deployment_id = chosen.deployment_id
     RETURNING turn.deployment_id, turn.counted_until, turn.list_from, statement_timestamp(),
         chosen.next_at
@@ -100,7 +101,7 @@ def take_due(*, most: int, without: Several[int] = ()) -> list[Turn]:
     another collector holds.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [LEASE_SECONDS, list(without), most])
+        cursor.execute(_TAKE, [list(without), most, LEASE_SECONDS])
         rows = cursor.fetchall()
     return [_turn(*row) for row in rows]
 

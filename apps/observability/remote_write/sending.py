@@ -33,12 +33,13 @@ REDIRECTED = "It answered with a redirect. The portal follows none: enter the ad
 # Busy, or in trouble: what was sent is good, and is sent again later.
 TRY_AGAIN = frozenset({408, 425, 429})
 _TAKE = """
-    UPDATE observability_receiver receiver
-    SET next_at = statement_timestamp() + %s * interval '1 second'
-    FROM (
+    WITH chosen AS (
         SELECT organization_id FROM observability_receiver
         WHERE next_at <= statement_timestamp() ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
-    ) chosen
+    )
+    UPDATE observability_receiver receiver
+    SET next_at = statement_timestamp() + %s * interval '1 second'
+    FROM chosen
     WHERE receiver.organization_id = chosen.organization_id
     RETURNING receiver.organization_id
 """

@@ -39,9 +39,7 @@ GONE = 410
 SLACK_GONE = frozenset({404, GONE})
 UNREADABLE = "The portal cannot read its address any more."
 _TAKE = """
-    UPDATE status_pages_receiver receiver
-    SET claimed_until = statement_timestamp() + %s * interval '1 second'
-    FROM (
+    WITH chosen AS (
         SELECT one.subscriber_id FROM status_pages_receiver one
         JOIN status_pages_subscriber subscriber ON subscriber.id = one.subscriber_id
         WHERE (one.newest > one.last OR subscriber.is_mail_due)
@@ -49,7 +47,10 @@ _TAKE = """
             AND (one.next_at IS NULL OR one.next_at <= statement_timestamp())
         ORDER BY one.next_at NULLS FIRST, one.subscriber_id LIMIT %s
         FOR UPDATE OF one SKIP LOCKED
-    ) chosen
+    )
+    UPDATE status_pages_receiver receiver
+    SET claimed_until = statement_timestamp() + %s * interval '1 second'
+    FROM chosen
     WHERE receiver.subscriber_id = chosen.subscriber_id
     RETURNING receiver.subscriber_id, receiver.claimed_until
 """
@@ -58,7 +59,7 @@ _TAKE = """
 def take_due(*, most: int) -> list[tuple[int, datetime]]:
     """Take receivers that are owed something; return their keys and the ends of their leases."""
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [LEASE_SECONDS, most])
+        cursor.execute(_TAKE, [most, LEASE_SECONDS])
         return [(pk, until) for pk, until in cursor.fetchall()]
 
 

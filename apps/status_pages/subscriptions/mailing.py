@@ -35,13 +35,14 @@ FIRST_WAIT, LONGEST_WAIT = 30.0, 900.0
 MOST_REFUSALS = 5
 AWAY = (OSError, smtplib.SMTPServerDisconnected, smtplib.SMTPConnectError)
 _TAKE = """
-    UPDATE status_pages_mailing mailing SET claimed_until = %s
-    FROM (
+    WITH chosen AS (
         SELECT one.id FROM status_pages_mailing one
         WHERE one.done_at IS NULL AND one.next_at <= %s
             AND (one.claimed_until IS NULL OR one.claimed_until <= %s)
         ORDER BY one.next_at, one.id LIMIT 1 FOR UPDATE OF one SKIP LOCKED
-    ) chosen
+    )
+    UPDATE status_pages_mailing mailing SET claimed_until = %s
+    FROM chosen
     WHERE mailing.id = chosen.id RETURNING mailing.id
 """
 
@@ -94,7 +95,7 @@ def _server() -> Iterator[Any]:
 
 def _send_run(now: datetime) -> int:
     with database.cursor() as cursor:
-        cursor.execute(_TAKE, [now + LEASE, now, now])
+        cursor.execute(_TAKE, [now, now, now + LEASE])
         row = cursor.fetchone()
     if row is None:
         return 0

@@ -29,9 +29,7 @@ State = WebhookDelivery.State
 LEASE_SECONDS, TURN_SECONDS, MOST_AT_ONCE = 120, 30.0, 100
 # Webhooks in the order in which their oldest delivery was written.
 _TAKE = """
-    UPDATE webhooks_webhook hook
-    SET claimed_until = statement_timestamp() + %s * interval '1 second'
-    FROM (
+    WITH chosen AS (
         SELECT one.id FROM webhooks_webhook one
         JOIN LATERAL (
             SELECT created_at FROM webhooks_webhookdelivery
@@ -41,7 +39,10 @@ _TAKE = """
             AND (one.claimed_until IS NULL OR one.claimed_until <= statement_timestamp())
             AND (one.next_at IS NULL OR one.next_at <= statement_timestamp())
         ORDER BY first.created_at LIMIT %s FOR UPDATE OF one SKIP LOCKED
-    ) chosen
+    )
+    UPDATE webhooks_webhook hook
+    SET claimed_until = statement_timestamp() + %s * interval '1 second'
+    FROM chosen
     WHERE hook.id = chosen.id
     RETURNING hook.id, hook.claimed_until
 """
@@ -50,7 +51,7 @@ _TAKE = """
 def take_due(*, most: int) -> list[tuple[int, datetime]]:
     """Take webhooks that something waits for; return their ids and the ends of their leases."""
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [LEASE_SECONDS, most])
+        cursor.execute(_TAKE, [most, LEASE_SECONDS])
         return [(pk, until) for pk, until in cursor.fetchall()]
 
 
