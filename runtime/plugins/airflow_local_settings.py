@@ -5,6 +5,7 @@ from typing import Any
 
 import portal_deferred
 import portal_imports
+import portal_late_pods
 import portal_pods
 
 # Nothing else here is a setting.
@@ -14,6 +15,7 @@ if "triggerer" in sys.argv[1:2]:
     portal_imports.install()
 if "scheduler" in sys.argv[1:2]:
     portal_deferred.install()
+    portal_late_pods.install()
 
 
 def pod_mutation_hook(pod: Any) -> None:

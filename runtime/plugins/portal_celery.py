@@ -4,6 +4,10 @@ A node that is lost, or a firewall that forgets, closes no connection. A worker 
 a one hears nothing and says nothing, for as long as it runs. So the kernel asks the other side from
 time to time, every answer is waited for within limits, and a worker drops a connection on which the
 broker is silent: the broker answers each request for work within seconds, with or without any.
+
+A task that waited while no scheduler ran, as in a Deployment that hibernates, would fail for its
+old token. A worker puts it aside: the scheduler takes back what waits for too long, and queues it
+again with a new one.
 """
 
 import logging
@@ -11,14 +15,17 @@ import os
 import socket
 from pathlib import Path
 from threading import Event
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
 from celery.bootsteps import StartStopStep
+from celery.exceptions import Ignore
 from celery.signals import worker_init, worker_shutting_down
 from celery.worker.consumer import Tasks
 from kombu.transport import redis
+from portal_workloads import has_ended
 
 CONNECT_SECONDS = 10
 ANSWER_SECONDS = 10
@@ -27,6 +34,7 @@ LOOK_SECONDS = 5
 # The broker answers each second. Kombu itself, which does not close the other connections along,
 # waits a little longer.
 SILENT_SECONDS = 20
+WORKLOAD = "execute_workload"
 ALIVE_FILE = os.environ.get("PORTAL_WORKER_ALIVE_FILE", "")
 KEEPALIVE = {
     socket.TCP_KEEPIDLE: 30,
@@ -115,6 +123,22 @@ class Watch(StartStopStep):  # type: ignore[misc]  # celery is untyped
 @worker_init.connect  # type: ignore[misc]
 def _watch(sender: Any, **options: Any) -> None:
     sender.app.steps["consumer"].add(Watch)
+    if task := sender.app.tasks.get(WORKLOAD):
+        task.run = _unless_it_has_ended(task)
+
+
+def _unless_it_has_ended(task: Any) -> Any:
+    """Return what the task does, for the processes that the worker begins."""
+    run = task.run
+    leeway = conf.getfloat("api_auth", "jwt_leeway", fallback=0.0)
+
+    def run_in_time(workload: str) -> Any:
+        if has_ended(workload, now=time(), leeway=leeway):
+            log.warning("A task waited for longer than its token lasts: it is queued again.")
+            raise Ignore
+        return run(workload)
+
+    return run_in_time
 
 
 @worker_shutting_down.connect  # type: ignore[misc]

@@ -9,12 +9,10 @@ found by its heartbeat, as always.
 """
 
 import logging
-import sys
-from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
+
+from portal_loading import when_loaded
 
 RUNNER = "airflow.jobs.scheduler_job_runner"
 GOES_ON = ("scheduled", "queued", "running", "restarting")
@@ -22,40 +20,13 @@ GOES_ON = ("scheduled", "queued", "running", "restarting")
 log = logging.getLogger(__name__)
 
 
-class RunnerFinder(MetaPathFinder):
-    """Completes the module of the scheduler when it is loaded: the settings come before it."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != RUNNER:
-            return None
-        sys.meta_path.remove(self)
-        spec = PathFinder.find_spec(fullname, path)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _CompletingLoader(spec.loader)
-        return spec
-
-
-class _CompletingLoader(Loader):
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self._loader.exec_module(module)
-        _complete(module.SchedulerJobRunner)
-
-
 def install() -> None:
     """Complete the scheduler of this process as soon as it is loaded."""
-    if RUNNER not in sys.modules:
-        sys.meta_path.insert(0, RunnerFinder())
+    when_loaded(RUNNER, _complete)
 
 
-def _complete(runner: Any) -> None:
+def _complete(module: ModuleType) -> None:
+    runner = module.SchedulerJobRunner
     process = runner._process_executor_events
 
     def _process_executor_events(self: Any, executor: Any, session: Any) -> Any:

@@ -1,9 +1,11 @@
 """A real Celery worker of each runtime, whose connection to a real broker dies without a word."""
 
+import json
 import os
 import signal
 import subprocess
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -11,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from celery import Celery
+from redis import Redis
 
 from apps.dataplane.local.machine import embedded_databases
 from tests.dataplane.local_world import LocalWorld, local_world
@@ -28,6 +31,7 @@ LONG, END = "long", "end"
 # A worker asks for new tasks each second.
 ASKED_SECONDS = 1.5
 APP = """
+import json
 import pathlib
 import time
 
@@ -43,6 +47,11 @@ def note(path, end):
     while end and not pathlib.Path(end).exists():
         time.sleep(0.1)
     pathlib.Path(path).write_text("done")
+
+
+@app.task(name="execute_workload")
+def execute_workload(input):
+    pathlib.Path(json.loads(input)["path"]).write_text("done")
 """
 
 
@@ -77,6 +86,15 @@ class Worker:
         until = str(self.folder / end) if end else ""
         with Celery("sender", broker=self.broker, fixups=[], set_as_current=False) as sender:
             sender.send_task("note", [str(path), until], queue="default")
+        return path
+
+    def send_workload(self, name: str, *, ends_in: int) -> Path:
+        """Queue a task of Airflow whose token ends in so many seconds; it writes a file."""
+        path = self.folder / name
+        claims = urlsafe_b64encode(json.dumps({"exp": time.time() + ends_in}).encode()).decode()
+        workload = {"type": "ExecuteTask", "token": f"head.{claims}.signature", "path": str(path)}
+        with Celery("sender", broker=self.broker, fixups=[], set_as_current=False) as sender:
+            sender.send_task("execute_workload", [json.dumps(workload)], queue="default")
         return path
 
     @contextmanager
@@ -172,6 +190,22 @@ def test_a_worker_whose_connection_died_silently_takes_the_next_task(
     eventually(lambda: all(is_done(one) for one in second), seconds=100)
     assert "connecting again" in workers[VERSIONS.index(OLDER)].log.read_text()
     assert_all_are_alive(workers)
+
+
+def test_a_task_that_waited_for_longer_than_its_token_lasts_is_put_aside_and_does_not_fail(
+    workers: list[Worker],
+) -> None:
+    late = [one.send_workload("late", ends_in=-600) for one in workers]
+    early = [one.send_workload("early", ends_in=600) for one in workers]
+
+    eventually(lambda: all(is_done(one) for one in early), seconds=60)
+    assert not any(one.exists() for one in late)
+    for one in workers:
+        assert "it is queued again" in one.log.read_text()
+        with Redis.from_url(one.broker) as broker:
+            results = [broker.get(key) or b"" for key in broker.scan_iter("celery-task-meta-*")]
+        assert results
+        assert not any(b"FAILURE" in result for result in results)
 
 
 def test_a_broker_that_is_lost_for_a_while_is_found_again(

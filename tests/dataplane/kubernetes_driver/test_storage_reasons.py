@@ -135,3 +135,10 @@ def test_every_object_is_valid_and_every_pod_is_restricted() -> None:
         assert one["spec"]["imagePullSecrets"] == [{"name": "registry"}]
     labels = find(made, "Namespace", "astro-portal-storage-x")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_the_pods_of_a_storage_test_speak_to_no_one() -> None:
+    policy = find(list(manifests(CONFIG, "one", volumes_of(CONFIG))), "NetworkPolicy", "closed")
+
+    assert policy["metadata"]["namespace"] == "one"
+    assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from apps.dataplane.kubernetes import names
-from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.api.kinds import NETWORK_POLICY, Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.render.components.data import BROKER_IMAGE
 from apps.dataplane.kubernetes.render.pods.placement import REGISTRY_SECRET
@@ -112,7 +112,7 @@ def volumes_of(config: ClusterConfig) -> tuple[Volume, ...]:
 def manifests(
     config: ClusterConfig, namespace: str, volumes: tuple[Volume, ...]
 ) -> tuple[Manifest, ...]:
-    """Return the namespace of a trial and all that is in it."""
+    """Return the namespace of a trial and all that is in it, whose pods speak to no one."""
     labels = _labels(config)
     security = {f"{names.SECURITY}/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
     account = {"automountServiceAccountToken": False}
@@ -128,7 +128,7 @@ def manifests(
         for volume in volumes
         for name, script in volume.pods
     )
-    return (*head, *registry, *claims, *pods)
+    return (*head, _policy(namespace, labels), *registry, *claims, *pods)
 
 
 def _labels(config: ClusterConfig) -> dict[str, str]:
@@ -145,6 +145,12 @@ def _object(
     if namespace:
         metadata["namespace"] = namespace
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **body}
+
+
+def _policy(namespace: str, labels: dict[str, str]) -> Manifest:
+    spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    policy = _object("NetworkPolicy", "closed", labels=labels, namespace=namespace, spec=spec)
+    return {**policy, "apiVersion": NETWORK_POLICY.api_version}
 
 
 def _registry(
