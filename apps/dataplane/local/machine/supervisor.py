@@ -152,10 +152,13 @@ class Supervisor:
         stopped = {
             name for name, state in states.items() if not state.is_up and state.state != "STOPPING"
         }
-        for name in [*changed, *removed]:
-            if name in stopped:
-                self._call("removeProcessGroup", name)
-        for name in [*added, *(name for name in changed if name in stopped)]:
+        # One that came up again since is still running (91).
+        gone = {
+            name
+            for name in [*changed, *removed]
+            if name in stopped and self._call("removeProcessGroup", name, ignore=(91,))
+        }
+        for name in [*added, *(name for name in changed if name in gone)]:
             self._call("addProcessGroup", name)
         return set(added), set(changed), set(removed)
 
