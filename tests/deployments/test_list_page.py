@@ -296,6 +296,40 @@ def test_a_kept_row_gives_way_to_what_is_true_now(browser: Client, deployment: D
     assert b"&lt;b&gt;renamed&lt;/b&gt;" in response.content
 
 
+@pytest.mark.parametrize(
+    ("seen", "status", "message"),
+    [
+        ({"warnings": []}, "Healthy", "Airflow is healthy."),
+        ({"warnings": None}, "Healthy", "Airflow is healthy."),
+        ({}, "Healthy", "Airflow is healthy."),
+        (
+            {"warnings": ['1 task waits for "gpu".', "Another."]},
+            "Degraded",
+            '1 task waits for "gpu".',
+        ),
+        ({"import_errors": 0}, "Healthy", "Airflow is healthy."),
+        ({"import_errors": 2, "warnings": ["Another."]}, "Degraded", "The other DAGs run."),
+    ],
+    ids=["none", "null", "unknown", "two", "no-errors", "errors-first"],
+)
+def test_a_healthy_one_is_degraded_by_what_was_seen_alone(
+    browser: Client,
+    workspace: Workspace,
+    cluster: Cluster,
+    seen: dict[str, Any],
+    status: str,
+    message: str,
+) -> None:
+    fill_workspace(workspace, cluster, 1)
+    Deployment.objects.update(observation=seen)
+
+    row = text_of(browser.get(URL)).partition("Last 24 h")[2]
+
+    assert status in row
+    assert ("Degraded" in row) is (status == "Degraded")
+    assert message in row
+
+
 def test_a_poll_answers_the_table_alone(browser: Client, deployment: Deployment) -> None:
     response = browser.get(URL, headers={"HX-Request": "true", "HX-Request-Type": "partial"})
 

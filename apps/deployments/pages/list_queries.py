@@ -24,7 +24,7 @@ from django.db.models import (
     When,
 )
 from django.db.models.expressions import RawSQL
-from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.fields.json import KT, KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Coalesce, JSONObject, Lower, NullIf
 
 from apps.accounts.models import User
@@ -78,7 +78,8 @@ _COLUMNS = (
         Cast(KeyTextTransform("import_errors", "observation"), IntegerField()),
         Value(0),
     ),
-    "observation__warnings",
+    # The badge shows the first.
+    KT("observation__warnings__0"),
     # Only the badge of one in deletion asks for it, and elsewhere it changes with every pass.
     Case(When(phase=Phase.DELETING, then=F("next_reconcile_at"))),
     # As seconds since 1970: fifty moments with a zone take longer to read than all other columns.
@@ -162,7 +163,8 @@ class RowCluster(NamedTuple):
 
 class Row(NamedTuple):
     """What the list shows of a Deployment. `queues` and `queues_seen` are JSON as it was stored,
-    `changed_at` counts seconds since 1970.
+    `warning` is the
+    first, `changed_at` counts seconds since 1970.
     """
 
     ref: str
@@ -174,7 +176,7 @@ class Row(NamedTuple):
     last_error: str
     quarantined_at: datetime | None
     import_errors: int
-    warnings: list[str] | None
+    warning: str | None
     next_reconcile_at: datetime | None
     changed_at: float | None
     summary: str | None
@@ -190,6 +192,11 @@ class Row(NamedTuple):
     cluster: RowCluster
     wanted: RowRevision | None
     applied: RowRevision | None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """As the badge asks for them."""
+        return (self.warning,) if self.warning else ()
 
 
 class QueueCell(NamedTuple):
