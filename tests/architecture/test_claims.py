@@ -9,14 +9,13 @@ APPS = Path(__file__).parents[2] / "apps"
 def _texts(path: Path) -> list[str]:
     """Return the texts of a module, an f-string as one."""
     tree = ast.parse(path.read_text())
-    joined = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
-    parts = {id(part) for node in joined for part in node.values}
-    plain = [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts
+    joined = [node.values for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    parts = {id(part) for values in joined for part in values}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return [
+        *(str(one.value) for one in constants if id(one) not in parts),
+        *("".join(str(getattr(part, "value", "")) for part in values) for values in joined),
     ]
-    return [*plain, *(ast.unparse(node).lstrip("f'\"").replace("\\n", "\n") for node in joined)]
 
 
 def test_what_is_claimed_is_chosen_once_in_a_with_clause() -> None:
