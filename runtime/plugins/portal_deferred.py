@@ -44,8 +44,8 @@ def drop_events_of_parts_before(events: dict[Any, Any], session: Any) -> None:
     if not ended:
         return
     from airflow.models.taskinstance import TaskInstance  # noqa: PLC0415 - loaded by then
-    from airflow.models.taskreschedule import TaskReschedule  # noqa: PLC0415
-    from sqlalchemy import or_, select  # noqa: PLC0415
+    from airflow.models.taskreschedule import TaskReschedule  # noqa: PLC0415 - as above
+    from sqlalchemy import or_, select  # noqa: PLC0415 - as above
 
     columns = ("dag_id", "task_id", "run_id", "try_number", "map_index")
     goes_on = select(*(getattr(TaskInstance, name) for name in columns)).where(

@@ -150,7 +150,7 @@ def proxy(world: LocalWorld) -> Iterator[SwallowingProxy]:
 def busy(
     world: LocalWorld, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Worker, subprocess.Popen[bytes]]]:
-    """A worker whose only slot is taken while the other tests wait; nobody silences its broker."""
+    """A worker whose only slot is taken while the other tests wait; its broker stays heard."""
     worker = make_worker(world, VERSIONS[0], tmp_path_factory.mktemp("busy"), number=202)
     with proxy_before(world) as proxy, worker.running(proxy) as process:
         worker.send(LONG, end=END)

@@ -78,7 +78,7 @@ def ref(control_plane: ControlPlane) -> Iterator[str]:
 
 @contextmanager
 def own_name(control_plane: ControlPlane) -> Iterator[str]:
-    """A name that nothing else has. Its namespace goes afterwards; nobody waits for that."""
+    """A name that nothing else has. Its namespace goes afterwards, which is not waited for."""
     name = f"t-{secrets.token_hex(4)}"
     yield name
     names = ["delete", "namespace", namespace_of(name), name]

@@ -112,7 +112,7 @@ def volumes_of(config: ClusterConfig) -> tuple[Volume, ...]:
 def manifests(
     config: ClusterConfig, namespace: str, volumes: tuple[Volume, ...]
 ) -> tuple[Manifest, ...]:
-    """Return the namespace of a trial and all that is in it, whose pods speak to no one."""
+    """Return the namespace of a trial and all that is in it, whose pods reach nothing."""
     labels = _labels(config)
     security = {f"{names.SECURITY}/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
     account = {"automountServiceAccountToken": False}
